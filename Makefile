@@ -7,14 +7,14 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all
 
-include mk/config.mk
+include mk/config.mk mk/deps.mk
 
 # Objects depend on the flags they were compiled with.
 STAMP_FLAGS := $(BUILD)/obj/flags
 $(call remember,$(STAMP_FLAGS),$(CC) $(CXX) $(shell $(CC) -dumpfullversion 2>/dev/null) $(CPPFLAGS_ALL) $(WARNINGS_C) \
 	$(CFLAGS_ALL) $(CXXFLAGS_ALL) $(LDFLAGS_ALL))
 
-include mk/layers.mk mk/proto.mk mk/product.mk mk/tests.mk
+include mk/layers.mk mk/proto.mk mk/product.mk mk/tests.mk mk/suites.mk
 
 .PHONY: all help clean
 

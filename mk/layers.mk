@@ -6,3 +6,6 @@ LAYERS := base vfs crypto wal memtable sst manifest compaction commit txn docume
 
 # Modules that lie side by side: neither may include the other although one is listed first.
 LAYER_SIBLINGS := wal:memtable wal:sst memtable:sst query:feed query:backup
+
+# Modules with threads of their own: their tests also run under the thread sanitizer.
+CONCURRENT := base commit compaction engine client
