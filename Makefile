@@ -14,7 +14,7 @@ STAMP_FLAGS := $(BUILD)/obj/flags
 $(call remember,$(STAMP_FLAGS),$(CC) $(CXX) $(shell $(CC) -dumpfullversion 2>/dev/null) $(CPPFLAGS_ALL) $(WARNINGS_C) \
 	$(CFLAGS_ALL) $(CXXFLAGS_ALL) $(LDFLAGS_ALL))
 
-include mk/layers.mk mk/proto.mk mk/product.mk mk/tests.mk mk/suites.mk mk/lint.mk
+include mk/layers.mk mk/proto.mk mk/product.mk mk/tests.mk mk/suites.mk mk/lint.mk mk/bench.mk mk/install.mk
 
 .PHONY: all help clean
 
