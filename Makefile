@@ -2,6 +2,10 @@
 # PolarysDB. `make help` names the targets; the rules live in mk/.
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
+ifeq ($(MAKELEVEL),0)
+# As many jobs as there are processors, unless the command line says another number.
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 1)
+endif
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:

@@ -22,5 +22,5 @@ $(LINT_CHECKS:%=lint-%): lint-%: $(LINT_GENERATED)
 lint-buf: $(BUF)
 
 fmt: ## lay out every C and C++ file by .clang-format
-	$(Q)git ls-files --cached --others --exclude-standard -- '*.c' '*.h' '*.cc' | \
+	$(Q)git -c safe.directory='*' ls-files --cached --others --exclude-standard -- '*.c' '*.h' '*.cc' | \
 		xargs -r clang-format-14 -i

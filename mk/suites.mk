@@ -83,7 +83,7 @@ short-programs: $(SHORT_PROGRAMS:%=$(BUILD)/test/%)
 integration-needs: $(POLARYSD) $(POLARYS) $(if $(INTEGRATION_SCRIPTS),$(PROTO_PYTHON) $(NODE_MODULES))
 
 # $(call build_suite,text,make arguments): a build that may fail in parts; what failed is told to the runner.
-MAKE_SUITE = $(MAKE) -k -j$(JOBS)
+MAKE_SUITE = $(MAKE) -k
 build_suite = $(MAKE_SUITE) $(2) || failed+=(--failed "build of $(1)")
 asan_arguments = SANITIZE=address,undefined BUILD=$(BUILD_ASAN)
 ubsan_arguments = SANITIZE=undefined BUILD=$(BUILD_UBSAN)
@@ -94,7 +94,7 @@ fuzz_arguments = SANITIZE=fuzzer BUILD=$(BUILD_FUZZ)
 
 test: FUZZ_SECONDS := $(if $(filter file,$(origin FUZZ_SECONDS)),3,$(FUZZ_SECONDS))
 test: ## install what tests need, run everything that fits ten minutes, end with `N passed, N failed`
-	@failed=(); \
+	+@failed=(); \
 	$(call build_suite,the products,all short-programs integration-needs); \
 	$(if $(ASAN_PROGRAMS),$(call build_suite,the asan tests,$(asan_arguments) asan-programs);) \
 	$(if $(TSAN_PROGRAMS),$(call build_suite,the tsan tests,$(tsan_arguments) tsan-programs);) \
@@ -107,7 +107,7 @@ test-long: FUZZ_SECONDS := $(if $(filter file,$(origin FUZZ_SECONDS)),300,$(FUZZ
 test-long: TEST_SECONDS_MAX := 7200
 test-long: export POLARYS_TEST_LONG := 1
 test-long: ## every kind of test with its long settings, all programs under both sanitizers, fuzzing for minutes
-	@failed=(); \
+	+@failed=(); \
 	$(call build_suite,the products,all test-programs integration-needs); \
 	$(call build_suite,the asan tests,$(asan_arguments) all test-programs); \
 	$(call build_suite,the tsan tests,$(tsan_arguments) test-programs); \
@@ -117,27 +117,27 @@ test-long: ## every kind of test with its long settings, all programs under both
 		$(call named,tsan/,$(BUILD_TSAN),$(UNIT_PROGRAMS) $(KIND_PROGRAMS)) $(fuzz_named)
 
 asan: ## unit, model and crash tests under the address and undefined behaviour sanitizers
-	@failed=(); $(call build_suite,the asan tests,$(asan_arguments) asan-programs); \
+	+@failed=(); $(call build_suite,the asan tests,$(asan_arguments) asan-programs); \
 	$(run_tests) "$${failed[@]}" $(call named,asan/,$(BUILD_ASAN),$(ASAN_PROGRAMS))
 
 ubsan: ## the same under the undefined behaviour sanitizer alone
-	@failed=(); $(call build_suite,the ubsan tests,$(ubsan_arguments) asan-programs); \
+	+@failed=(); $(call build_suite,the ubsan tests,$(ubsan_arguments) asan-programs); \
 	$(run_tests) "$${failed[@]}" $(call named,ubsan/,$(BUILD_UBSAN),$(ASAN_PROGRAMS))
 
 tsan: ## the concurrent tests under the thread sanitizer
-	@failed=(); $(call build_suite,the tsan tests,$(tsan_arguments) tsan-programs); \
+	+@failed=(); $(call build_suite,the tsan tests,$(tsan_arguments) tsan-programs); \
 	$(run_tests) "$${failed[@]}" $(call named,tsan/,$(BUILD_TSAN),$(TSAN_PROGRAMS))
 
 fuzz: ## run every fuzz target for FUZZ_SECONDS (10)
-	@failed=(); $(call build_suite,the fuzz targets,$(fuzz_arguments) fuzz-programs); \
+	+@failed=(); $(call build_suite,the fuzz targets,$(fuzz_arguments) fuzz-programs); \
 	$(run_tests) "$${failed[@]}" $(fuzz_named)
 
 integration: ## the tests in tests/integration, against the real server
-	@failed=(); $(call build_suite,the products,integration-needs $(filter %/check-integration,$(TEST_PROGRAMS))); \
+	+@failed=(); $(call build_suite,the products,integration-needs $(filter %/check-integration,$(TEST_PROGRAMS))); \
 	$(run_tests) "$${failed[@]}" $(call named,,$(BUILD),$(filter check-integration,$(KIND_PROGRAMS))) $(scripts_named)
 
 coverage: ## lines and branches that the tests reach, in BUILD/coverage/report
-	@failed=(); $(call build_suite,the tests,COVERAGE=1 BUILD=$(BUILD_COVERAGE) short-programs); \
+	+@failed=(); $(call build_suite,the tests,COVERAGE=1 BUILD=$(BUILD_COVERAGE) short-programs); \
 	find $(BUILD_COVERAGE) -name '*.gcda' -delete; \
 	$(run_tests) "$${failed[@]}" $(call named,coverage/,$(BUILD_COVERAGE),$(SHORT_PROGRAMS)) || echo 'some tests failed'; \
 	mkdir -p $(BUILD_COVERAGE)/report; \

@@ -17,10 +17,17 @@ GENERATED = os.path.join(BUILD, "gen", "c")
 
 @functools.lru_cache(maxsize=None)
 def tree() -> tuple[str, ...]:
-    """Every file that belongs to the project or is about to."""
-    listing = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"], check=True,
-                             capture_output=True).stdout.decode()
-    return tuple(sorted({path for path in listing.split("\0") if path and os.path.isfile(path)}))
+    """Every file that belongs to the project or is about to. Without git, every file that is not built."""
+    command = ["git", "-c", "safe.directory=*", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listing = subprocess.run(command, check=False, capture_output=True)
+    if listing.returncode == 0:
+        names = listing.stdout.decode().split("\0")
+    else:
+        names = []
+        for folder, folders, found in os.walk("."):
+            folders[:] = [name for name in folders if name not in (".git", "build", "node_modules", "__pycache__")]
+            names += [os.path.relpath(os.path.join(folder, name)) for name in found]
+    return tuple(sorted({path for path in names if path and os.path.isfile(path)}))
 
 
 def files(*suffixes: str, under: tuple[str, ...] = C_FOLDERS) -> list[str]:
