@@ -92,7 +92,8 @@ struct manifest_options {
 
 struct manifest;
 
-/* Makes an empty manifest and CURRENT, durably. Errors: IO, DISK_LOW, NO_MEMORY. */
+/* Makes an empty manifest and CURRENT, durably. Errors: BAD_ARGUMENT when CURRENT exists, IO, DISK_LOW,
+ * NO_MEMORY. */
 NODISCARD enum polarys_code manifest_create(const struct manifest_options *options,
                                             struct manifest **out, struct polarys_error *err);
 /*
@@ -113,10 +114,22 @@ NODISCARD enum polarys_code manifest_append(struct manifest *manifest,
                                             const struct manifest_edit *edit,
                                             struct polarys_error *err);
 
+/*
+ * For checkpoints. The first appends to `snapshot` the encoded state, without the mark of a clean close;
+ * REQUIRES: no append at the same time. The second makes in options->dir a manifest with that state, as
+ * manifest_create. Errors: those of manifest_create; CORRUPT.
+ */
+NODISCARD enum polarys_code manifest_snapshot_encode(const struct manifest *manifest,
+                                                     struct buffer *snapshot,
+                                                     struct polarys_error *err);
+NODISCARD enum polarys_code manifest_create_from(const struct manifest_options *options,
+                                                 struct polarys_slice snapshot,
+                                                 struct manifest **out, struct polarys_error *err);
+
 const struct manifest_state *manifest_state_get(const struct manifest *manifest);
 
-/* A file id never given out before, also not before a crash (ids are reserved in the log by the hundred,
- * or skipped over every file that lies in the directory). Any thread. */
+/* A file id that names no file now or since: past every id the log has named and every table file that
+ * lay in the directory when the manifest was opened. Any thread. */
 uint64_t manifest_file_id_next(struct manifest *manifest);
 
 /* True for names that belong to the manifest and are in use (the current manifest, CURRENT). */
