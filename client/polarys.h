@@ -81,8 +81,8 @@ struct polarys_client_error {
 };
 
 /* The value of a metadata entry ("limit", "offset", "version", ...), or NULL. */
-POLARYS_CLIENT_API const char *
-polarys_client_error_metadata(const struct polarys_client_error *err, const char *name);
+POLARYS_CLIENT_API const char *polarys_client_error_metadata(const struct polarys_client_error *err,
+                                                             const char *name);
 /* "NOT_FOUND" for POLARYS_CLIENT_NOT_FOUND. Static storage. */
 POLARYS_CLIENT_API const char *polarys_client_status_name(enum polarys_client_status status);
 
@@ -90,13 +90,16 @@ struct polarys_client;
 
 /* Set by polarys_client_options_init. Strings are copied by open. */
 struct polarys_client_options {
-    const char *endpoint;       /* "127.0.0.1:7480", or "unix:/path" */
-    uint32_t timeout_ms;        /* of one call, retries included: 10,000; 0: none */
+    const char *endpoint;        /* "127.0.0.1:7480", or "unix:/path" */
+    uint32_t timeout_ms;         /* of one call, retries included: 10,000; 0: none */
     uint32_t connect_timeout_ms; /* 5,000 */
-    uint32_t retries_max;       /* after the first attempt: 3 */
-    uint32_t retry_delay_ms;    /* first back-off, doubled with jitter each time: 100 */
-    uint32_t message_bytes_max; /* receive limit: 20 MiB */
-    bool is_channel_private;    /* a connection of its own instead of a shared one */
+    uint32_t retries_max;        /* after the first attempt: 3 */
+    uint32_t retry_delay_ms;     /* first back-off, doubled with jitter each time: 100 */
+    uint32_t message_bytes_max;  /* receive limit: 20 MiB */
+    bool is_channel_private;     /* a connection of its own instead of a shared one */
+    /* Writes without a request id of the caller's get one, so that a retry after a lost answer never
+     * writes twice: true. Without, blind puts and deletes are retried as they are. */
+    bool makes_request_ids;
 };
 
 POLARYS_CLIENT_API void polarys_client_options_init(struct polarys_client_options *options);
@@ -169,14 +172,12 @@ struct polarys_client_write {
     uint64_t precondition_version;
     const char *precondition_field; /* FIELD_EQUALS: path */
     const char *precondition_json;  /* FIELD_EQUALS: value */
-    bool has_request_id; /* false: the client makes one up */
+    bool has_request_id;            /* false: the client makes one up */
     uint8_t request_id[POLARYS_CLIENT_REQUEST_ID_SIZE];
 };
 
 struct polarys_client_result {
-    uint64_t version;
-    uint64_t affected;
-    bool is_replayed;
+    uint64_t version;  /* of the commit */
     uint8_t token[64]; /* read-your-writes: pass to polarys_client_read */
     size_t token_size;
 };
@@ -213,19 +214,29 @@ POLARYS_CLIENT_API bool polarys_client_get(struct polarys_client *client, const 
                                            const struct polarys_client_read *read,
                                            struct polarys_client_document *document,
                                            struct polarys_client_error *err);
-/* Keys in [start, end); an empty end: to the end of the table. */
+
+/* Keys in [start, end) that begin with `prefix`; an empty end: to the end of the table. All empty: every
+ * key. Zero-initialise. */
+struct polarys_client_range {
+    const void *start;
+    size_t start_size;
+    const void *end;
+    size_t end_size;
+    const void *prefix;
+    size_t prefix_size;
+};
+/* One commit, however many documents. */
 POLARYS_CLIENT_API bool polarys_client_delete_range(struct polarys_client *client,
                                                     const char *database, const char *table,
-                                                    const void *start, size_t start_size,
-                                                    const void *end, size_t end_size,
+                                                    const struct polarys_client_range *range,
                                                     struct polarys_client_result *result,
                                                     struct polarys_client_error *err);
 
 /* ---- atomic batches ---- */
 
 struct polarys_client_batch;
-POLARYS_CLIENT_API struct polarys_client_batch *
-polarys_client_batch_create(struct polarys_client *client, const char *database);
+POLARYS_CLIENT_API struct polarys_client_batch *polarys_client_batch_create(
+    struct polarys_client *client, const char *database);
 POLARYS_CLIENT_API void polarys_client_batch_destroy(struct polarys_client_batch *batch);
 /* Copies what it is given; only table, key, value, kind, expiry and precondition of `write` count. False:
  * no memory. */
@@ -245,12 +256,7 @@ POLARYS_CLIENT_API bool polarys_client_batch_commit(struct polarys_client_batch 
 struct polarys_client_scan_options {
     const char *database;
     const char *table;
-    const void *start; /* inclusive */
-    size_t start_size;
-    const void *end; /* exclusive */
-    size_t end_size;
-    const void *prefix;
-    size_t prefix_size;
+    struct polarys_client_range range;
     bool is_reverse;
     bool is_keys_only;
     uint64_t limit; /* 0: none */

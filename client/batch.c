@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Atomic batches: operations are encoded as they come, so a commit only sends them.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/client_internal.h"
+#include "polarys/v1/kv.pb-c.h"
+
+struct polarys_client_batch {
+    struct polarys_client *client;
+    char *database;
+    Polarys__V1__WriteOperation **operations; /* each owned */
+    size_t count;
+    size_t capacity;
+};
+
+struct polarys_client_batch *polarys_client_batch_create(struct polarys_client *client,
+                                                         const char *database)
+{
+    struct polarys_client_batch *batch = calloc(1, sizeof(*batch));
+    if (batch == NULL) {
+        return NULL;
+    }
+    batch->client = client;
+    batch->database = strdup(database != NULL ? database : "");
+    if (batch->database == NULL) {
+        free(batch);
+        return NULL;
+    }
+    return batch;
+}
+
+static void batch_clear(struct polarys_client_batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        polarys__v1__write_operation__free_unpacked(batch->operations[i], NULL);
+    }
+    batch->count = 0;
+}
+
+void polarys_client_batch_destroy(struct polarys_client_batch *batch)
+{
+    if (batch != NULL) {
+        batch_clear(batch);
+        free(batch->operations);
+        free(batch->database);
+        free(batch);
+    }
+}
+
+/* Keeps a deep copy, made by encoding and decoding. */
+static bool batch_append(struct polarys_client_batch *batch,
+                         const Polarys__V1__WriteOperation *operation)
+{
+    struct transport_message packed;
+    if (batch->count == batch->capacity) {
+        size_t capacity = batch->capacity == 0 ? 16 : batch->capacity * 2;
+        void *grown = realloc(batch->operations, capacity * sizeof(*batch->operations));
+        if (grown == NULL) {
+            return false;
+        }
+        batch->operations = grown;
+        batch->capacity = capacity;
+    }
+    if (!client_pack(&operation->base, &packed)) {
+        return false;
+    }
+    Polarys__V1__WriteOperation *copy =
+        polarys__v1__write_operation__unpack(NULL, packed.size, packed.bytes);
+    free(packed.bytes);
+    if (copy == NULL) {
+        return false;
+    }
+    batch->operations[batch->count++] = copy;
+    return true;
+}
+
+bool polarys_client_batch_put(struct polarys_client_batch *batch,
+                              const struct polarys_client_write *write)
+{
+    Polarys__V1__WriteOperation operation;
+    Polarys__V1__PutOperation put = POLARYS__V1__PUT_OPERATION__INIT;
+    Polarys__V1__Value value;
+    Google__Protobuf__Timestamp expiry;
+    struct client_precondition precondition;
+
+    polarys__v1__write_operation__init(&operation);
+    client_value_fill(&value, write->kind, write->value, write->value_size);
+    put.key = client_bytes(write->key, write->key_size);
+    put.value = &value;
+    put.expire_time = client_time_fill(&expiry, write->expires_at_ms);
+    operation.table = client_text(write->table);
+    operation.precondition = client_precondition_fill(&precondition, write);
+    operation.operation_case = POLARYS__V1__WRITE_OPERATION__OPERATION_PUT;
+    operation.put = &put;
+    return batch_append(batch, &operation);
+}
+
+bool polarys_client_batch_delete(struct polarys_client_batch *batch,
+                                 const struct polarys_client_write *write)
+{
+    Polarys__V1__WriteOperation operation;
+    Polarys__V1__DeleteOperation delete_ = POLARYS__V1__DELETE_OPERATION__INIT;
+    struct client_precondition precondition;
+
+    polarys__v1__write_operation__init(&operation);
+    delete_.key = client_bytes(write->key, write->key_size);
+    operation.table = client_text(write->table);
+    operation.precondition = client_precondition_fill(&precondition, write);
+    operation.operation_case = POLARYS__V1__WRITE_OPERATION__OPERATION_DELETE;
+    operation.delete_ = &delete_;
+    return batch_append(batch, &operation);
+}
+
+bool polarys_client_batch_commit(struct polarys_client_batch *batch,
+                                 enum polarys_client_durability durability,
+                                 struct polarys_client_result *result,
+                                 struct polarys_client_error *err)
+{
+    Polarys__V1__BatchWriteRequest request = POLARYS__V1__BATCH_WRITE_REQUEST__INIT;
+    uint8_t id[POLARYS_CLIENT_REQUEST_ID_SIZE];
+    bool has_id = client_random(id, sizeof(id));
+
+    request.database = client_text(batch->database);
+    request.n_operations = batch->count;
+    request.operations = batch->operations;
+    request.durability = client_durability(durability);
+    request.request_id = client_bytes(id, has_id ? sizeof(id) : 0);
+
+    struct client_call call = {"/polarys.v1.KvService/BatchWrite", &request.base,
+                               &polarys__v1__batch_write_response__descriptor,
+                               has_id ? CLIENT_REPEAT_ALWAYS : CLIENT_REPEAT_REFUSED};
+    Polarys__V1__BatchWriteResponse *response =
+        (Polarys__V1__BatchWriteResponse *)client_invoke(batch->client, &call, err);
+    if (response == NULL) {
+        return false;
+    }
+    client_result_fill(result, response->header, response->version);
+    polarys__v1__batch_write_response__free_unpacked(response, NULL);
+    batch_clear(batch);
+    return true;
+}

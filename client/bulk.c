@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The bulk writer's record side: records are encoded as they come and cut into numbered batches.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/bulk_internal.h"
+
+bool bulk_fail(struct polarys_client_bulk *bulk, const struct polarys_client_error *err)
+{
+    bulk->has_failed = true;
+    bulk->failure = *err;
+    return false;
+}
+
+static bool fail_memory(struct polarys_client_bulk *bulk)
+{
+    struct polarys_client_error err;
+    client_error_set(&err, POLARYS_CLIENT_RESOURCE_EXHAUSTED, "no memory for bulk records");
+    return bulk_fail(bulk, &err);
+}
+
+/* Gives the caller the writer's failure. */
+static bool report(const struct polarys_client_bulk *bulk, struct polarys_client_error *err)
+{
+    if (bulk->has_failed && err != NULL) {
+        *err = bulk->failure;
+    }
+    return !bulk->has_failed;
+}
+
+bool polarys_client_bulk_open(struct polarys_client *client,
+                              const struct polarys_client_bulk_options *options,
+                              struct polarys_client_bulk **out, struct polarys_client_error *err)
+{
+    struct polarys_client_bulk *bulk = calloc(1, sizeof(*bulk));
+    client_error_clear(err);
+    *out = NULL;
+    if (bulk != NULL) {
+        bulk->client = client;
+        bulk->options = *options;
+        bulk->options.database = strdup(options->database != NULL ? options->database : "");
+        bulk->options.table = strdup(options->table != NULL ? options->table : "");
+    }
+    if (bulk == NULL || bulk->options.database == NULL || bulk->options.table == NULL) {
+        if (bulk != NULL) {
+            free((char *)bulk->options.database);
+            free((char *)bulk->options.table);
+        }
+        free(bulk);
+        client_error_set(err, POLARYS_CLIENT_RESOURCE_EXHAUSTED, "no memory for a bulk writer");
+        return false;
+    }
+    if (bulk->options.batch_records_max == 0) {
+        bulk->options.batch_records_max = BULK_BATCH_RECORDS_DEFAULT;
+    }
+    if (bulk->options.batch_bytes_max == 0) {
+        bulk->options.batch_bytes_max = BULK_BATCH_BYTES_DEFAULT;
+    }
+    if (bulk->options.batch_bytes_max > BULK_BATCH_BYTES_MAX) {
+        bulk->options.batch_bytes_max = BULK_BATCH_BYTES_MAX;
+    }
+    if (bulk->options.reconnect_ms == 0) {
+        bulk->options.reconnect_ms = BULK_RECONNECT_DEFAULT_MS;
+    }
+    *out = bulk;
+    return true;
+}
+
+static size_t put_length(uint8_t *to, uint64_t value)
+{
+    size_t size = 0;
+    while (value >= 0x80) {
+        to[size++] = (uint8_t)(value | 0x80);
+        value >>= 7;
+    }
+    to[size++] = (uint8_t)value;
+    return size;
+}
+
+static bool filling_reserve(struct polarys_client_bulk *bulk, size_t more)
+{
+    size_t needed = bulk->filling_size + more;
+    if (needed <= bulk->filling_capacity) {
+        return true;
+    }
+    size_t capacity = bulk->filling_capacity == 0 ? 64 << 10 : bulk->filling_capacity * 2;
+    capacity = capacity < needed ? needed : capacity;
+    uint8_t *grown = realloc(bulk->filling, capacity);
+    if (grown == NULL) {
+        return false;
+    }
+    bulk->filling = grown;
+    bulk->filling_capacity = capacity;
+    return true;
+}
+
+/* Wraps the records in WriteRequest{batch{number, records}} and queues it. */
+static bool batch_cut(struct polarys_client_bulk *bulk)
+{
+    enum { REQUEST_BATCH_TAG = 0x12, BATCH_NUMBER_TAG = 0x08, HEAD_MAX = 32 };
+    uint8_t head[HEAD_MAX];
+    uint8_t number[HEAD_MAX];
+    struct bulk_batch *batch = calloc(1, sizeof(*batch));
+
+    number[0] = BATCH_NUMBER_TAG;
+    size_t number_size = 1 + put_length(number + 1, bulk->last_number + 1);
+    head[0] = REQUEST_BATCH_TAG;
+    size_t head_size = 1 + put_length(head + 1, number_size + bulk->filling_size);
+    uint8_t *bytes = malloc(head_size + number_size + bulk->filling_size);
+    if (batch == NULL || bytes == NULL) {
+        free(batch);
+        free(bytes);
+        return fail_memory(bulk);
+    }
+    memcpy(bytes, head, head_size);
+    memcpy(bytes + head_size, number, number_size);
+    memcpy(bytes + head_size + number_size, bulk->filling, bulk->filling_size);
+    batch->encoded.bytes = bytes;
+    batch->encoded.size = head_size + number_size + bulk->filling_size;
+    batch->number = ++bulk->last_number;
+    batch->record_count = bulk->filling_records;
+    batch->record_bytes = bulk->filling_bytes;
+    if (bulk->last != NULL) {
+        bulk->last->next = batch;
+    } else {
+        bulk->first = batch;
+    }
+    bulk->last = batch;
+    bulk->filling_size = 0;
+    bulk->filling_records = 0;
+    bulk->filling_bytes = 0;
+    return true;
+}
+
+/* Appends one encoded BulkRecord as a field of WriteBatch, cutting a batch before it if need be. */
+static bool record_append(struct polarys_client_bulk *bulk, const Polarys__V1__BulkRecord *record,
+                          size_t content_size)
+{
+    enum { BATCH_RECORDS_TAG = 0x12, FIELD_HEAD_MAX = 11 };
+    size_t size = polarys__v1__bulk_record__get_packed_size(record);
+
+    if (bulk->filling_records > 0 && (bulk->filling_records >= bulk->options.batch_records_max ||
+                                      bulk->filling_size + size > bulk->options.batch_bytes_max)) {
+        if (!batch_cut(bulk) || !bulk_pump(bulk, false)) {
+            return false;
+        }
+    }
+    if (!filling_reserve(bulk, size + FIELD_HEAD_MAX)) {
+        return fail_memory(bulk);
+    }
+    bulk->filling[bulk->filling_size++] = BATCH_RECORDS_TAG;
+    bulk->filling_size += put_length(bulk->filling + bulk->filling_size, size);
+    bulk->filling_size +=
+        polarys__v1__bulk_record__pack(record, bulk->filling + bulk->filling_size);
+    bulk->filling_records++;
+    bulk->filling_bytes += content_size;
+    return true;
+}
+
+bool polarys_client_bulk_put(struct polarys_client_bulk *bulk, const void *key, size_t key_size,
+                             enum polarys_client_value_kind kind, const void *value,
+                             size_t value_size, struct polarys_client_error *err)
+{
+    Polarys__V1__BulkRecord record = POLARYS__V1__BULK_RECORD__INIT;
+    Polarys__V1__Value content;
+
+    client_value_fill(&content, kind, value, value_size);
+    record.key = client_bytes(key, key_size);
+    record.value = &content;
+    if (!bulk->has_failed) {
+        (void)record_append(bulk, &record, key_size + value_size);
+    }
+    return report(bulk, err);
+}
+
+bool polarys_client_bulk_delete(struct polarys_client_bulk *bulk, const void *key, size_t key_size,
+                                struct polarys_client_error *err)
+{
+    Polarys__V1__BulkRecord record = POLARYS__V1__BULK_RECORD__INIT;
+
+    record.key = client_bytes(key, key_size);
+    record.delete_ = 1;
+    if (!bulk->has_failed) {
+        (void)record_append(bulk, &record, key_size);
+    }
+    return report(bulk, err);
+}
+
+bool polarys_client_bulk_flush(struct polarys_client_bulk *bulk, struct polarys_client_error *err)
+{
+    if (!bulk->has_failed && (bulk->filling_records == 0 || batch_cut(bulk))) {
+        (void)bulk_pump(bulk, true);
+    }
+    return report(bulk, err);
+}
+
+uint64_t polarys_client_bulk_acked(const struct polarys_client_bulk *bulk)
+{
+    return bulk->acked_records;
+}
+
+bool polarys_client_bulk_close(struct polarys_client_bulk *bulk, struct polarys_client_error *err)
+{
+    bool is_ok = polarys_client_bulk_flush(bulk, err);
+    if (is_ok && bulk->stream != NULL) {
+        (void)bulk_session_close(bulk);
+        is_ok = report(bulk, err);
+    }
+    transport_stream_destroy(bulk->stream);
+    while (bulk->first != NULL) {
+        struct bulk_batch *batch = bulk->first;
+        bulk->first = batch->next;
+        free(batch->encoded.bytes);
+        free(batch);
+    }
+    free(bulk->filling);
+    free((char *)bulk->options.database);
+    free((char *)bulk->options.table);
+    free(bulk);
+    return is_ok;
+}

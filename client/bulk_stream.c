@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The bulk writer's stream side: opening and resuming a session, the window, acknowledgements.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/bulk_internal.h"
+
+static bool request_send(struct polarys_client_bulk *bulk, const Polarys__V1__WriteRequest *request)
+{
+    struct transport_message packed;
+    if (!client_pack(&request->base, &packed)) {
+        return false;
+    }
+    bool is_sent = transport_stream_send(bulk->stream, packed.bytes, packed.size);
+    free(packed.bytes);
+    return is_sent;
+}
+
+/* The next answer; NULL when the stream ended, or nothing came in time (*is_idle). */
+static Polarys__V1__WriteResponse *answer_take(struct polarys_client_bulk *bulk,
+                                               uint32_t timeout_ms, bool *is_idle)
+{
+    struct transport_message bytes;
+    enum transport_event event = transport_stream_receive(bulk->stream, timeout_ms, &bytes);
+    *is_idle = event == TRANSPORT_IDLE;
+    if (event != TRANSPORT_MESSAGE) {
+        return NULL;
+    }
+    Polarys__V1__WriteResponse *answer =
+        polarys__v1__write_response__unpack(NULL, bytes.size, bytes.bytes);
+    free(bytes.bytes);
+    return answer;
+}
+
+/* Drops the batches up to `number` as acknowledged. */
+static void acked(struct polarys_client_bulk *bulk, uint64_t number)
+{
+    while (bulk->first != NULL && bulk->first->number <= number) {
+        struct bulk_batch *batch = bulk->first;
+        bulk->first = batch->next;
+        if (bulk->first == NULL) {
+            bulk->last = NULL;
+        }
+        if (batch->is_sent) {
+            bulk->sent_bytes -= batch->encoded.size;
+        }
+        bulk->acked_records += batch->record_count;
+        bulk->acked_bytes += batch->record_bytes;
+        bulk->acked_number = batch->number;
+        free(batch->encoded.bytes);
+        free(batch);
+    }
+    if (bulk->options.progress != NULL) {
+        bulk->options.progress(bulk->options.context, bulk->acked_records, bulk->acked_bytes);
+    }
+}
+
+static void stream_drop(struct polarys_client_bulk *bulk)
+{
+    transport_stream_destroy(bulk->stream);
+    bulk->stream = NULL;
+    bulk->sent_bytes = 0;
+    for (struct bulk_batch *batch = bulk->first; batch != NULL; batch = batch->next) {
+        batch->is_sent = false;
+    }
+}
+
+/* Why the stream ended; drops it. */
+static void stream_failure(struct polarys_client_bulk *bulk, struct polarys_client_error *err)
+{
+    client_error_clear(err);
+    transport_stream_cancel(bulk->stream);
+    if (transport_stream_finish(bulk->stream, err)) {
+        client_error_set(err, POLARYS_CLIENT_UNAVAILABLE,
+                         "bulk write: the server ended the stream");
+    }
+    stream_drop(bulk);
+}
+
+/* One attempt to open or resume the session. */
+static bool session_try(struct polarys_client_bulk *bulk, struct polarys_client_error *err)
+{
+    Polarys__V1__WriteRequest request;
+    Polarys__V1__WriteOpen open = POLARYS__V1__WRITE_OPEN__INIT;
+    bool is_idle = false;
+
+    if (!transport_stream_open(bulk->client->transport, "/polarys.v1.BulkService/Write", 0,
+                               &bulk->stream, err)) {
+        return false;
+    }
+    polarys__v1__write_request__init(&request);
+    open.database = client_text(bulk->options.database);
+    open.table = client_text(bulk->options.table);
+    open.session_id =
+        client_bytes(bulk->session_id, bulk->has_session ? sizeof(bulk->session_id) : 0);
+    open.last_acked_number = bulk->acked_number;
+    open.durability = client_durability(bulk->options.durability);
+    request.message_case = POLARYS__V1__WRITE_REQUEST__MESSAGE_OPEN;
+    request.open = &open;
+    Polarys__V1__WriteResponse *answer = NULL;
+    if (request_send(bulk, &request)) {
+        answer = answer_take(bulk, BULK_ANSWER_MS, &is_idle);
+    }
+    if (answer == NULL || answer->message_case != POLARYS__V1__WRITE_RESPONSE__MESSAGE_OPENED ||
+        answer->opened->session_id.len != sizeof(bulk->session_id)) {
+        if (answer != NULL) {
+            polarys__v1__write_response__free_unpacked(answer, NULL);
+        }
+        stream_failure(bulk, err);
+        return false;
+    }
+    memcpy(bulk->session_id, answer->opened->session_id.data, sizeof(bulk->session_id));
+    bulk->has_session = true;
+    bulk->window_bytes = answer->opened->window_bytes;
+    acked(bulk, answer->opened->last_number);
+    polarys__v1__write_response__free_unpacked(answer, NULL);
+    return true;
+}
+
+/* True when a new attempt could end better than this one did. */
+static bool is_passing(const struct polarys_client_error *err)
+{
+    return err->status == POLARYS_CLIENT_UNAVAILABLE ||
+           (err->status == POLARYS_CLIENT_RESOURCE_EXHAUSTED && err->retry_after_ms != 0);
+}
+
+static bool session_open(struct polarys_client_bulk *bulk)
+{
+    struct polarys_client_error err;
+    uint64_t end_ms = transport_now_ms() + bulk->options.reconnect_ms;
+
+    for (;;) {
+        client_error_clear(&err);
+        if (session_try(bulk, &err)) {
+            return true;
+        }
+        if (!is_passing(&err) || transport_now_ms() >= end_ms) {
+            return bulk_fail(bulk, &err);
+        }
+        client_sleep_ms(err.retry_after_ms != 0 ? err.retry_after_ms : BULK_RECONNECT_PAUSE_MS);
+    }
+}
+
+static void text_take(char *to, size_t to_size, const ProtobufCBinaryData *from)
+{
+    size_t size = from->len < to_size - 1 ? from->len : to_size - 1;
+    if (size > 0) {
+        memcpy(to, from->data, size);
+    }
+    to[size] = '\0';
+}
+
+static void refusal_read(const Polarys__V1__ErrorStatus *status, struct polarys_client_error *err)
+{
+    client_error_clear(err);
+    err->status = (enum polarys_client_status)status->code;
+    text_take(err->reason, sizeof(err->reason), &status->reason);
+    text_take(err->message, sizeof(err->message), &status->message);
+    for (size_t i = 0; i < status->n_metadata; i++) {
+        const Polarys__V1__ErrorMetadata *entry = status->metadata[i];
+        client_error_metadata_add(err, entry->key.data, entry->key.len, entry->value.data,
+                                  entry->value.len);
+    }
+    if (status->retry_delay != NULL && status->retry_delay->seconds >= 0) {
+        err->retry_after_ms =
+            (uint32_t)(status->retry_delay->seconds * 1000 + status->retry_delay->nanos / 1000000);
+    }
+}
+
+/* Handles one answer. A refusal that passes (disk low, stall) breaks the stream, so that the session is
+ * resumed with the same numbers; any other ends the writer. */
+static bool answer_handle(struct polarys_client_bulk *bulk,
+                          const Polarys__V1__WriteResponse *answer)
+{
+    struct polarys_client_error err;
+    if (answer->message_case != POLARYS__V1__WRITE_RESPONSE__MESSAGE_ACK) {
+        client_error_set(&err, POLARYS_CLIENT_INTERNAL, "bulk write: an answer out of its order");
+        return bulk_fail(bulk, &err);
+    }
+    const Polarys__V1__WriteAck *ack = answer->ack;
+    if (ack->window_bytes != 0) {
+        bulk->window_bytes = ack->window_bytes;
+    }
+    if (ack->result_case != POLARYS__V1__WRITE_ACK__RESULT_ERROR) {
+        acked(bulk, ack->number);
+        return true;
+    }
+    refusal_read(ack->error, &err);
+    if (!is_passing(&err)) {
+        return bulk_fail(bulk, &err);
+    }
+    client_sleep_ms(err.retry_after_ms != 0 ? err.retry_after_ms : BULK_RECONNECT_PAUSE_MS);
+    stream_drop(bulk);
+    return true;
+}
+
+/* Takes answers: those that are there, and one more if `must_wait`. False: has_failed. On true the stream
+ * may be gone. */
+static bool answers_handle(struct polarys_client_bulk *bulk, bool must_wait)
+{
+    struct polarys_client_error err;
+    bool is_idle;
+    while (bulk->stream != NULL) {
+        Polarys__V1__WriteResponse *answer =
+            answer_take(bulk, must_wait ? BULK_ANSWER_MS : 0, &is_idle);
+        if (answer == NULL && is_idle && !must_wait) {
+            return true;
+        }
+        if (answer == NULL) {
+            stream_failure(bulk, &err);
+            return is_idle || is_passing(&err) || bulk_fail(bulk, &err);
+        }
+        must_wait = false;
+        bool is_ok = answer_handle(bulk, answer);
+        polarys__v1__write_response__free_unpacked(answer, NULL);
+        if (!is_ok) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static struct bulk_batch *unsent_first(const struct polarys_client_bulk *bulk)
+{
+    struct bulk_batch *batch = bulk->first;
+    while (batch != NULL && batch->is_sent) {
+        batch = batch->next;
+    }
+    return batch;
+}
+
+bool bulk_pump(struct polarys_client_bulk *bulk, bool until_idle)
+{
+    for (;;) {
+        struct bulk_batch *batch = unsent_first(bulk);
+        if (batch == NULL && (bulk->first == NULL || !until_idle)) {
+            return bulk->stream == NULL || answers_handle(bulk, false);
+        }
+        if (bulk->stream == NULL) {
+            if (!session_open(bulk)) {
+                return false;
+            }
+            continue;
+        }
+        bool fits = batch != NULL && (bulk->sent_bytes == 0 ||
+                                      bulk->sent_bytes + batch->encoded.size <= bulk->window_bytes);
+        if (!fits) {
+            if (!answers_handle(bulk, true)) {
+                return false;
+            }
+            continue;
+        }
+        batch->is_sent = true;
+        bulk->sent_bytes += batch->encoded.size;
+        if (!transport_stream_send(bulk->stream, batch->encoded.bytes, batch->encoded.size) &&
+            !answers_handle(bulk, true)) {
+            return false;
+        }
+    }
+}
+
+bool bulk_session_close(struct polarys_client_bulk *bulk)
+{
+    Polarys__V1__WriteRequest request;
+    Polarys__V1__WriteClose close = POLARYS__V1__WRITE_CLOSE__INIT;
+    bool is_idle = false;
+
+    polarys__v1__write_request__init(&request);
+    request.message_case = POLARYS__V1__WRITE_REQUEST__MESSAGE_CLOSE;
+    request.close = &close;
+    if (request_send(bulk, &request) && transport_stream_half_close(bulk->stream)) {
+        Polarys__V1__WriteResponse *answer = answer_take(bulk, BULK_ANSWER_MS, &is_idle);
+        if (answer != NULL) {
+            polarys__v1__write_response__free_unpacked(answer, NULL);
+        }
+    }
+    /* Every batch is acknowledged by now: a lost farewell loses nothing. */
+    return true;
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The client's handle, and one call with its retries.
+ *
+ * Invariant: a call that may have been carried out is repeated only when repeating it is harmless: a
+ * read, or a write that carries a request id.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "client/client_internal.h"
+#include "grpc/health/v1/health.pb-c.h"
+
+enum {
+    RETRY_DELAY_MS_MAX = 5000,
+    READY_POLL_MS = 50,
+    READY_ATTEMPT_MS = 1000,
+};
+
+const char *polarys_client_version_text(void)
+{
+    return POLARYS_VERSION;
+}
+
+void polarys_client_options_init(struct polarys_client_options *options)
+{
+    memset(options, 0, sizeof(*options));
+    options->endpoint = "127.0.0.1:7480";
+    options->timeout_ms = 10000;
+    options->connect_timeout_ms = 5000;
+    options->retries_max = 3;
+    options->retry_delay_ms = 100;
+    options->message_bytes_max = 20 << 20;
+    options->makes_request_ids = true;
+}
+
+bool polarys_client_open(const struct polarys_client_options *options, struct polarys_client **out,
+                         struct polarys_client_error *err)
+{
+    struct polarys_client *client = calloc(1, sizeof(*client));
+    char *endpoint = strdup(options->endpoint);
+
+    client_error_clear(err);
+    *out = NULL;
+    if (client == NULL || endpoint == NULL) {
+        client_error_set(err, POLARYS_CLIENT_RESOURCE_EXHAUSTED, "no memory for a client");
+        free(client);
+        free(endpoint);
+        return false;
+    }
+    client->options = *options;
+    client->options.endpoint = endpoint;
+    if (!transport_open(&client->options, &client->transport, err)) {
+        polarys_client_close(client);
+        return false;
+    }
+    *out = client;
+    return true;
+}
+
+void polarys_client_close(struct polarys_client *client)
+{
+    if (client != NULL) {
+        transport_close(client->transport);
+        free((char *)client->options.endpoint);
+        free(client);
+    }
+}
+
+void client_sleep_ms(uint32_t duration_ms)
+{
+    struct timespec left = {duration_ms / 1000, (long)(duration_ms % 1000) * 1000000};
+    while (nanosleep(&left, &left) != 0 && errno == EINTR) {
+    }
+}
+
+bool client_random(void *bytes, size_t size)
+{
+    uint8_t *at = bytes;
+    while (size > 0) {
+        ssize_t got = getrandom(at, size, 0);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got <= 0) {
+            return false;
+        }
+        at += got;
+        size -= (size_t)got;
+    }
+    return true;
+}
+
+bool client_pack(const ProtobufCMessage *message, struct transport_message *packed)
+{
+    packed->size = protobuf_c_message_get_packed_size(message);
+    packed->bytes = malloc(packed->size + 1);
+    if (packed->bytes == NULL) {
+        return false;
+    }
+    (void)protobuf_c_message_pack(message, packed->bytes);
+    return true;
+}
+
+/* Half to the whole of the delay, so that clients that failed together do not come back together. */
+static uint32_t jitter(uint32_t delay_ms)
+{
+    uint32_t bits = 0;
+    (void)client_random(&bits, sizeof(bits)); /* without randomness the delay is merely its half */
+    return delay_ms / 2 + (delay_ms == 0 ? 0 : bits % (delay_ms / 2 + 1));
+}
+
+bool client_may_retry(const struct polarys_client *client, const struct polarys_client_error *err,
+                      enum client_repeat repeat, uint32_t attempt, uint32_t *delay_ms)
+{
+    uint32_t shift = attempt < 6 ? attempt : 6;
+    bool was_refused = err->reason[0] != '\0';
+
+    *delay_ms = client->options.retry_delay_ms << shift;
+    if (*delay_ms > RETRY_DELAY_MS_MAX) {
+        *delay_ms = RETRY_DELAY_MS_MAX;
+    }
+    *delay_ms = err->retry_after_ms != 0 ? err->retry_after_ms : jitter(*delay_ms);
+    if (attempt >= client->options.retries_max || repeat == CLIENT_REPEAT_NEVER) {
+        return false;
+    }
+    if (err->status == POLARYS_CLIENT_UNAVAILABLE) {
+        return was_refused || repeat == CLIENT_REPEAT_ALWAYS;
+    }
+    return err->status == POLARYS_CLIENT_RESOURCE_EXHAUSTED && was_refused &&
+           err->retry_after_ms != 0;
+}
+
+bool client_invoke_bytes(struct polarys_client *client, const char *method, const void *request,
+                         size_t request_size, enum client_repeat repeat,
+                         struct transport_message *response, struct polarys_client_error *err)
+{
+    struct polarys_client_error own;
+    uint64_t deadline_ms =
+        client->options.timeout_ms == 0 ? 0 : transport_now_ms() + client->options.timeout_ms;
+    uint32_t delay_ms;
+
+    err = err != NULL ? err : &own;
+    for (uint32_t attempt = 0;; attempt++) {
+        client_error_clear(err);
+        bool is_ok = transport_unary(client->transport, method, request, request_size, deadline_ms,
+                                     response, err);
+        err->attempts = attempt + 1;
+        if (is_ok || !client_may_retry(client, err, repeat, attempt, &delay_ms)) {
+            return is_ok;
+        }
+        if (deadline_ms != 0 && transport_now_ms() + delay_ms >= deadline_ms) {
+            return false;
+        }
+        client_sleep_ms(delay_ms);
+    }
+}
+
+ProtobufCMessage *client_invoke(struct polarys_client *client, const struct client_call *call,
+                                struct polarys_client_error *err)
+{
+    struct transport_message request;
+    struct transport_message response;
+    ProtobufCMessage *message = NULL;
+
+    if (!client_pack(call->request, &request)) {
+        client_error_set(err, POLARYS_CLIENT_RESOURCE_EXHAUSTED, "no memory for a request");
+        return NULL;
+    }
+    if (client_invoke_bytes(client, call->method, request.bytes, request.size, call->repeat,
+                            &response, err)) {
+        message =
+            protobuf_c_message_unpack(call->response_type, NULL, response.size, response.bytes);
+        free(response.bytes);
+        if (message == NULL) {
+            client_error_set(err, POLARYS_CLIENT_INTERNAL, "%s: the answer cannot be decoded",
+                             call->method);
+        }
+    }
+    free(request.bytes);
+    return message;
+}
+
+bool polarys_client_call(struct polarys_client *client, const char *method, const void *request,
+                         size_t request_size, bool is_repeatable, uint8_t **response,
+                         size_t *response_size, struct polarys_client_error *err)
+{
+    struct transport_message message;
+    enum client_repeat repeat = is_repeatable ? CLIENT_REPEAT_ALWAYS : CLIENT_REPEAT_REFUSED;
+    bool is_ok = client_invoke_bytes(client, method, request, request_size, repeat, &message, err);
+    *response = is_ok ? message.bytes : NULL;
+    *response_size = is_ok ? message.size : 0;
+    return is_ok;
+}
+
+/* One health check; `err` says why not. */
+static bool is_serving(struct polarys_client *client, uint64_t deadline_ms,
+                       struct polarys_client_error *err)
+{
+    struct transport_message response;
+    bool serves = false;
+
+    if (!transport_unary(client->transport, "/grpc.health.v1.Health/Check", "", 0, deadline_ms,
+                         &response, err)) {
+        return false;
+    }
+    Grpc__Health__V1__HealthCheckResponse *check =
+        grpc__health__v1__health_check_response__unpack(NULL, response.size, response.bytes);
+    if (check != NULL) {
+        serves = check->status == GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING;
+        grpc__health__v1__health_check_response__free_unpacked(check, NULL);
+    }
+    free(response.bytes);
+    if (!serves) {
+        client_error_set(err, POLARYS_CLIENT_UNAVAILABLE, "the server is not serving");
+    }
+    return serves;
+}
+
+bool polarys_client_wait_ready(struct polarys_client *client, uint32_t timeout_ms,
+                               struct polarys_client_error *err)
+{
+    uint64_t end_ms = transport_now_ms() + timeout_ms;
+
+    for (;;) {
+        uint64_t attempt_end_ms = transport_now_ms() + READY_ATTEMPT_MS;
+        if (is_serving(client, attempt_end_ms < end_ms ? attempt_end_ms : end_ms, err)) {
+            client_error_clear(err);
+            return true;
+        }
+        if (transport_now_ms() + READY_POLL_MS >= end_ms) {
+            return false;
+        }
+        client_sleep_ms(READY_POLL_MS);
+    }
+}

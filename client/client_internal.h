@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the client share: the handle, one call with its retries, and small conversions
+ * between its plain structs and the generated messages.
+ */
+#ifndef CLIENT_CLIENT_INTERNAL_H
+#define CLIENT_CLIENT_INTERNAL_H
+
+#include <protobuf-c/protobuf-c.h>
+#include <string.h>
+
+#include "client/error.h"
+#include "client/polarys.h"
+#include "client/transport.h"
+#include "google/protobuf/timestamp.pb-c.h"
+#include "polarys/v1/common.pb-c.h"
+
+struct polarys_client {
+    /* Immutable after open. */
+    struct polarys_client_options options; /* strings owned */
+    struct transport *transport;
+};
+
+/* How a failed attempt may be repeated. */
+enum client_repeat {
+    CLIENT_REPEAT_NEVER,
+    CLIENT_REPEAT_ALWAYS, /* reads, writes with a request id */
+    /* Only when the server said that it did nothing. */
+    CLIENT_REPEAT_REFUSED,
+};
+
+/* One call on the wire: a message out, a message of another kind back. */
+struct client_call {
+    const char *method;
+    const ProtobufCMessage *request;
+    const ProtobufCMessageDescriptor *response_type;
+    enum client_repeat repeat;
+};
+
+/* Makes the call, with retries until the client's timeout. The response is freed with
+ * protobuf_c_message_free_unpacked(response, NULL); NULL fills `err`. */
+ProtobufCMessage *client_invoke(struct polarys_client *client, const struct client_call *call,
+                                struct polarys_client_error *err);
+
+/* The same on encoded messages. */
+bool client_invoke_bytes(struct polarys_client *client, const char *method, const void *request,
+                         size_t request_size, enum client_repeat repeat,
+                         struct transport_message *response, struct polarys_client_error *err);
+
+/* True when `err` may be answered by another attempt; *delay_ms is how long to wait before it. */
+bool client_may_retry(const struct polarys_client *client, const struct polarys_client_error *err,
+                      enum client_repeat repeat, uint32_t attempt, uint32_t *delay_ms);
+
+/* Sleeps. */
+void client_sleep_ms(uint32_t duration_ms);
+
+/* Random bytes for request ids. False when the system has none. */
+bool client_random(void *bytes, size_t size);
+
+/* Encodes a message into malloc'd bytes. False: no memory. */
+bool client_pack(const ProtobufCMessage *message, struct transport_message *packed);
+
+static inline ProtobufCBinaryData client_bytes(const void *data, size_t size)
+{
+    ProtobufCBinaryData bytes = {size, (uint8_t *)data};
+    return bytes;
+}
+
+/* NULL counts as "". */
+static inline ProtobufCBinaryData client_text(const char *text)
+{
+    return client_bytes(text, text == NULL ? 0 : strlen(text));
+}
+
+/* Fills a message that the caller owns; `value` borrows. */
+void client_value_fill(Polarys__V1__Value *message, enum polarys_client_value_kind kind,
+                       const void *value, size_t value_size);
+/* The messages that a read's consistency needs; they live as long as the request. */
+struct client_consistency {
+    Polarys__V1__Consistency message;
+    Google__Protobuf__Duration staleness;
+};
+/* NULL for STRONG, which is what an unset field means. */
+Polarys__V1__Consistency *client_consistency_fill(struct client_consistency *room,
+                                                  const struct polarys_client_read *read);
+struct client_precondition {
+    Polarys__V1__Precondition message;
+    Polarys__V1__FieldEquals field;
+};
+/* NULL when the write has none. */
+Polarys__V1__Precondition *client_precondition_fill(struct client_precondition *room,
+                                                    const struct polarys_client_write *write);
+/* NULL for 0. */
+Google__Protobuf__Timestamp *client_time_fill(Google__Protobuf__Timestamp *room, uint64_t unix_ms);
+uint64_t client_time_ms(const Google__Protobuf__Timestamp *time);
+Polarys__V1__Durability client_durability(enum polarys_client_durability durability);
+void client_result_fill(struct polarys_client_result *result,
+                        const Polarys__V1__ResponseHeader *header, uint64_t version);
+/* Copies a document out. False: no memory (and nothing is left to free). */
+bool client_document_copy(struct polarys_client_document *to, const ProtobufCBinaryData *key,
+                          const Polarys__V1__Value *value, uint64_t version,
+                          const Google__Protobuf__Timestamp *expire_time,
+                          const Google__Protobuf__Timestamp *commit_time);
+
+#endif

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Conversions between the client's plain structs and the generated messages.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/client_internal.h"
+
+void client_value_fill(Polarys__V1__Value *message, enum polarys_client_value_kind kind,
+                       const void *value, size_t value_size)
+{
+    polarys__v1__value__init(message);
+    if (kind == POLARYS_CLIENT_RAW) {
+        message->kind_case = POLARYS__V1__VALUE__KIND_RAW;
+        message->raw = client_bytes(value, value_size);
+    } else {
+        message->kind_case = POLARYS__V1__VALUE__KIND_JSON;
+        message->json = client_bytes(value, value_size);
+    }
+}
+
+Polarys__V1__Consistency *client_consistency_fill(struct client_consistency *room,
+                                                  const struct polarys_client_read *read)
+{
+    if (read == NULL || read->consistency == POLARYS_CLIENT_STRONG) {
+        return NULL;
+    }
+    polarys__v1__consistency__init(&room->message);
+    google__protobuf__duration__init(&room->staleness);
+    switch (read->consistency) {
+    case POLARYS_CLIENT_STABLE:
+        room->message.level_case = POLARYS__V1__CONSISTENCY__LEVEL_STABLE;
+        room->message.stable = 1;
+        break;
+    case POLARYS_CLIENT_AT_LEAST:
+        room->message.level_case = POLARYS__V1__CONSISTENCY__LEVEL_AT_LEAST;
+        room->message.at_least = client_bytes(read->token, read->token_size);
+        break;
+    case POLARYS_CLIENT_SNAPSHOT:
+        room->message.level_case = POLARYS__V1__CONSISTENCY__LEVEL_SNAPSHOT;
+        room->message.snapshot = read->version;
+        break;
+    case POLARYS_CLIENT_MAX_STALENESS:
+        room->staleness.seconds = (int64_t)(read->staleness_ms / 1000);
+        room->staleness.nanos = (int32_t)(read->staleness_ms % 1000) * 1000000;
+        room->message.level_case = POLARYS__V1__CONSISTENCY__LEVEL_MAX_STALENESS;
+        room->message.max_staleness = &room->staleness;
+        break;
+    case POLARYS_CLIENT_LOCAL:
+    case POLARYS_CLIENT_STRONG:
+        room->message.level_case = POLARYS__V1__CONSISTENCY__LEVEL_LOCAL;
+        room->message.local = 1;
+        break;
+    }
+    return &room->message;
+}
+
+Polarys__V1__Precondition *client_precondition_fill(struct client_precondition *room,
+                                                    const struct polarys_client_write *write)
+{
+    polarys__v1__precondition__init(&room->message);
+    polarys__v1__field_equals__init(&room->field);
+    switch (write->precondition) {
+    case POLARYS_CLIENT_NO_PRECONDITION:
+        return NULL;
+    case POLARYS_CLIENT_MUST_EXIST:
+        room->message.condition_case = POLARYS__V1__PRECONDITION__CONDITION_MUST_EXIST;
+        room->message.must_exist = 1;
+        break;
+    case POLARYS_CLIENT_MUST_NOT_EXIST:
+        room->message.condition_case = POLARYS__V1__PRECONDITION__CONDITION_MUST_NOT_EXIST;
+        room->message.must_not_exist = 1;
+        break;
+    case POLARYS_CLIENT_VERSION_EQUALS:
+        room->message.condition_case = POLARYS__V1__PRECONDITION__CONDITION_VERSION_EQUALS;
+        room->message.version_equals = write->precondition_version;
+        break;
+    case POLARYS_CLIENT_FIELD_EQUALS:
+        room->field.path = client_text(write->precondition_field);
+        room->field.json_value = client_text(write->precondition_json);
+        room->message.condition_case = POLARYS__V1__PRECONDITION__CONDITION_FIELD_EQUALS;
+        room->message.field_equals = &room->field;
+        break;
+    }
+    return &room->message;
+}
+
+Google__Protobuf__Timestamp *client_time_fill(Google__Protobuf__Timestamp *room, uint64_t unix_ms)
+{
+    if (unix_ms == 0) {
+        return NULL;
+    }
+    google__protobuf__timestamp__init(room);
+    room->seconds = (int64_t)(unix_ms / 1000);
+    room->nanos = (int32_t)(unix_ms % 1000) * 1000000;
+    return room;
+}
+
+uint64_t client_time_ms(const Google__Protobuf__Timestamp *time)
+{
+    if (time == NULL || time->seconds < 0) {
+        return 0;
+    }
+    return (uint64_t)time->seconds * 1000 + (uint64_t)(time->nanos / 1000000);
+}
+
+Polarys__V1__Durability client_durability(enum polarys_client_durability durability)
+{
+    switch (durability) {
+    case POLARYS_CLIENT_ASYNC:
+        return POLARYS__V1__DURABILITY__DURABILITY_ASYNC;
+    case POLARYS_CLIENT_LOCAL_SYNC:
+        return POLARYS__V1__DURABILITY__DURABILITY_LOCAL_SYNC;
+    case POLARYS_CLIENT_QUORUM:
+        return POLARYS__V1__DURABILITY__DURABILITY_QUORUM;
+    case POLARYS_CLIENT_QUORUM_APPLIED:
+        return POLARYS__V1__DURABILITY__DURABILITY_QUORUM_APPLIED;
+    case POLARYS_CLIENT_DURABILITY_DEFAULT:
+        break;
+    }
+    return POLARYS__V1__DURABILITY__DURABILITY_UNSPECIFIED;
+}
+
+void client_result_fill(struct polarys_client_result *result,
+                        const Polarys__V1__ResponseHeader *header, uint64_t version)
+{
+    if (result == NULL) {
+        return;
+    }
+    memset(result, 0, sizeof(*result));
+    result->version = version;
+    if (header != NULL && header->token.len > 0 && header->token.len <= sizeof(result->token)) {
+        memcpy(result->token, header->token.data, header->token.len);
+        result->token_size = header->token.len;
+    }
+}
+
+static uint8_t *bytes_copy(const void *data, size_t size)
+{
+    uint8_t *copy = malloc(size + 1);
+    if (copy != NULL) {
+        if (size > 0) {
+            memcpy(copy, data, size);
+        }
+        copy[size] = '\0';
+    }
+    return copy;
+}
+
+bool client_document_copy(struct polarys_client_document *to, const ProtobufCBinaryData *key,
+                          const Polarys__V1__Value *value, uint64_t version,
+                          const Google__Protobuf__Timestamp *expire_time,
+                          const Google__Protobuf__Timestamp *commit_time)
+{
+    ProtobufCBinaryData bytes = {0, NULL};
+
+    memset(to, 0, sizeof(*to));
+    if (value != NULL && value->kind_case == POLARYS__V1__VALUE__KIND_RAW) {
+        bytes = value->raw;
+        to->kind = POLARYS_CLIENT_RAW;
+    } else if (value != NULL && value->kind_case == POLARYS__V1__VALUE__KIND_JSON) {
+        bytes = value->json;
+    }
+    to->key = bytes_copy(key->data, key->len);
+    to->value = bytes_copy(bytes.data, bytes.len);
+    if (to->key == NULL || to->value == NULL) {
+        polarys_client_document_free(to);
+        return false;
+    }
+    to->key_size = key->len;
+    to->value_size = bytes.len;
+    to->version = version;
+    to->expires_at_ms = client_time_ms(expire_time);
+    to->commit_time_ms = client_time_ms(commit_time);
+    return true;
+}
+
+void polarys_client_document_free(struct polarys_client_document *document)
+{
+    free(document->key);
+    free(document->value);
+    memset(document, 0, sizeof(*document));
+}

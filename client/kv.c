@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Single documents.
+ */
+#include <string.h>
+
+#include "client/client_internal.h"
+#include "polarys/v1/kv.pb-c.h"
+
+/* The request id of a write: the caller's, a fresh one, or none. */
+struct write_id {
+    uint8_t bytes[POLARYS_CLIENT_REQUEST_ID_SIZE];
+    bool is_set;
+};
+
+static void write_id_choose(struct write_id *id, const struct polarys_client *client,
+                            const struct polarys_client_write *write)
+{
+    id->is_set = write->has_request_id;
+    if (write->has_request_id) {
+        memcpy(id->bytes, write->request_id, sizeof(id->bytes));
+    } else if (client->options.makes_request_ids) {
+        id->is_set = client_random(id->bytes, sizeof(id->bytes));
+    }
+}
+
+static ProtobufCBinaryData write_id_field(const struct write_id *id)
+{
+    return client_bytes(id->bytes, id->is_set ? sizeof(id->bytes) : 0);
+}
+
+/* Without an id only a blind write may be repeated: doing it twice leaves the same document. */
+static enum client_repeat write_repeat(const struct write_id *id,
+                                       const struct polarys_client_write *write)
+{
+    if (id->is_set || write->precondition == POLARYS_CLIENT_NO_PRECONDITION) {
+        return CLIENT_REPEAT_ALWAYS;
+    }
+    return CLIENT_REPEAT_REFUSED;
+}
+
+bool polarys_client_put(struct polarys_client *client, const struct polarys_client_write *write,
+                        struct polarys_client_result *result, struct polarys_client_error *err)
+{
+    Polarys__V1__PutRequest request = POLARYS__V1__PUT_REQUEST__INIT;
+    Polarys__V1__Value value;
+    Google__Protobuf__Timestamp expiry;
+    struct client_precondition precondition;
+    struct write_id id;
+
+    write_id_choose(&id, client, write);
+    client_value_fill(&value, write->kind, write->value, write->value_size);
+    request.database = client_text(write->database);
+    request.table = client_text(write->table);
+    request.key = client_bytes(write->key, write->key_size);
+    request.value = &value;
+    request.expire_time = client_time_fill(&expiry, write->expires_at_ms);
+    request.durability = client_durability(write->durability);
+    request.request_id = write_id_field(&id);
+    request.precondition = client_precondition_fill(&precondition, write);
+
+    struct client_call call = {"/polarys.v1.KvService/Put", &request.base,
+                               &polarys__v1__put_response__descriptor, write_repeat(&id, write)};
+    Polarys__V1__PutResponse *response =
+        (Polarys__V1__PutResponse *)client_invoke(client, &call, err);
+    if (response == NULL) {
+        return false;
+    }
+    client_result_fill(result, response->header, response->version);
+    polarys__v1__put_response__free_unpacked(response, NULL);
+    return true;
+}
+
+bool polarys_client_update(struct polarys_client *client, const struct polarys_client_write *write,
+                           struct polarys_client_result *result, struct polarys_client_error *err)
+{
+    Polarys__V1__UpdateRequest request = POLARYS__V1__UPDATE_REQUEST__INIT;
+    Google__Protobuf__Timestamp expiry;
+    struct client_precondition precondition;
+    struct write_id id;
+
+    write_id_choose(&id, client, write);
+    request.database = client_text(write->database);
+    request.table = client_text(write->table);
+    request.key = client_bytes(write->key, write->key_size);
+    request.json_patch = client_bytes(write->value, write->value_size);
+    if (write->expires_at_ms != 0) {
+        request.expiry_case = POLARYS__V1__UPDATE_REQUEST__EXPIRY_EXPIRE_TIME;
+        request.expire_time = client_time_fill(&expiry, write->expires_at_ms);
+    }
+    request.durability = client_durability(write->durability);
+    request.request_id = write_id_field(&id);
+    request.precondition = client_precondition_fill(&precondition, write);
+
+    struct client_call call = {"/polarys.v1.KvService/Update", &request.base,
+                               &polarys__v1__update_response__descriptor,
+                               id.is_set ? CLIENT_REPEAT_ALWAYS : CLIENT_REPEAT_REFUSED};
+    Polarys__V1__UpdateResponse *response =
+        (Polarys__V1__UpdateResponse *)client_invoke(client, &call, err);
+    if (response == NULL) {
+        return false;
+    }
+    client_result_fill(result, response->header, response->version);
+    polarys__v1__update_response__free_unpacked(response, NULL);
+    return true;
+}
+
+bool polarys_client_delete(struct polarys_client *client, const struct polarys_client_write *write,
+                           struct polarys_client_result *result, struct polarys_client_error *err)
+{
+    Polarys__V1__DeleteRequest request = POLARYS__V1__DELETE_REQUEST__INIT;
+    struct client_precondition precondition;
+    struct write_id id;
+
+    write_id_choose(&id, client, write);
+    request.database = client_text(write->database);
+    request.table = client_text(write->table);
+    request.key = client_bytes(write->key, write->key_size);
+    request.durability = client_durability(write->durability);
+    request.request_id = write_id_field(&id);
+    request.precondition = client_precondition_fill(&precondition, write);
+
+    struct client_call call = {"/polarys.v1.KvService/Delete", &request.base,
+                               &polarys__v1__delete_response__descriptor, write_repeat(&id, write)};
+    Polarys__V1__DeleteResponse *response =
+        (Polarys__V1__DeleteResponse *)client_invoke(client, &call, err);
+    if (response == NULL) {
+        return false;
+    }
+    client_result_fill(result, response->header, response->version);
+    polarys__v1__delete_response__free_unpacked(response, NULL);
+    return true;
+}
+
+bool polarys_client_get(struct polarys_client *client, const char *database, const char *table,
+                        const void *key, size_t key_size, const struct polarys_client_read *read,
+                        struct polarys_client_document *document, struct polarys_client_error *err)
+{
+    Polarys__V1__GetRequest request = POLARYS__V1__GET_REQUEST__INIT;
+    struct client_consistency consistency;
+
+    memset(document, 0, sizeof(*document));
+    request.database = client_text(database);
+    request.table = client_text(table);
+    request.key = client_bytes(key, key_size);
+    request.consistency = client_consistency_fill(&consistency, read);
+
+    struct client_call call = {"/polarys.v1.KvService/Get", &request.base,
+                               &polarys__v1__get_response__descriptor, CLIENT_REPEAT_ALWAYS};
+    Polarys__V1__GetResponse *response =
+        (Polarys__V1__GetResponse *)client_invoke(client, &call, err);
+    if (response == NULL) {
+        return false;
+    }
+    bool is_ok = client_document_copy(document, &response->key, response->value, response->version,
+                                      response->expire_time, response->commit_time);
+    if (!is_ok) {
+        client_error_set(err, POLARYS_CLIENT_RESOURCE_EXHAUSTED, "no memory for a document");
+    }
+    polarys__v1__get_response__free_unpacked(response, NULL);
+    return is_ok;
+}
+
+bool polarys_client_delete_range(struct polarys_client *client, const char *database,
+                                 const char *table, const struct polarys_client_range *range,
+                                 struct polarys_client_result *result,
+                                 struct polarys_client_error *err)
+{
+    Polarys__V1__DeleteRangeRequest request = POLARYS__V1__DELETE_RANGE_REQUEST__INIT;
+    Polarys__V1__KeyRange key_range = POLARYS__V1__KEY_RANGE__INIT;
+    uint8_t id[POLARYS_CLIENT_REQUEST_ID_SIZE];
+    bool has_id = client->options.makes_request_ids && client_random(id, sizeof(id));
+
+    key_range.start_key = client_bytes(range->start, range->start_size);
+    key_range.end_key = client_bytes(range->end, range->end_size);
+    key_range.prefix = client_bytes(range->prefix, range->prefix_size);
+    request.database = client_text(database);
+    request.table = client_text(table);
+    request.range = &key_range;
+    request.request_id = client_bytes(id, has_id ? sizeof(id) : 0);
+
+    struct client_call call = {"/polarys.v1.KvService/DeleteRange", &request.base,
+                               &polarys__v1__delete_range_response__descriptor,
+                               has_id ? CLIENT_REPEAT_ALWAYS : CLIENT_REPEAT_REFUSED};
+    Polarys__V1__DeleteRangeResponse *response =
+        (Polarys__V1__DeleteRangeResponse *)client_invoke(client, &call, err);
+    if (response == NULL) {
+        return false;
+    }
+    client_result_fill(result, response->header, response->version);
+    polarys__v1__delete_range_response__free_unpacked(response, NULL);
+    return true;
+}
