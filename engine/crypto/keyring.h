@@ -41,7 +41,10 @@ struct keyring_options {
     size_t master_key_count;              /* 1..MASTER_KEYS_MAX */
 };
 
-/* Makes the file with a new store id and one data key, durably. Errors: IO, DISK_LOW, BUG. */
+/*
+ * Makes the file with a new store id and one data key, durably. Errors: BAD_ARGUMENT when there is a
+ * keyring already, IO, DISK_LOW, BUG.
+ */
 NODISCARD enum polarys_code keyring_create(const struct keyring_options *options,
                                            struct keyring **out, struct polarys_error *err);
 
@@ -111,8 +114,7 @@ NODISCARD enum polarys_code keyring_list(struct keyring *keyring,
  * Errors: FILE_NOT_FOUND, BAD_ARGUMENT (says what the file holds instead), IO.
  */
 NODISCARD enum polarys_code master_key_read_file(struct vfs *vfs, const char *path,
-                                                 struct master_key *key,
-                                                 struct polarys_error *err);
+                                                 struct master_key *key, struct polarys_error *err);
 /*
  * The key of a passphrase: scrypt (RFC 7914, N 2^17, r 8, p 1) with the SHA-256 of `salt_text` as salt.
  * Errors: BAD_ARGUMENT when the passphrase is shorter than 8 bytes, NO_MEMORY.

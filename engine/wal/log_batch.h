@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 enum {
-    LOG_BATCH_TIME_SIZE = 9,                 /* tag and fixed64 */
+    LOG_BATCH_TIME_SIZE = 9,                  /* tag and fixed64 */
     LOG_COMMIT_COMPRESS_BYTES_MIN = 16 << 10, /* operations above this are compressed (zstd 1) */
     LOG_COMMIT_BYTES_MAX = 48 << 20,          /* decoded operations of one commit */
 };
@@ -27,8 +27,11 @@ void log_batch_put_time(uint8_t to[LOG_BATCH_TIME_SIZE], uint64_t time_unix_ms);
 
 /*
  * Appends one Commit as field 2 of a LogBatch. operations[i].key is a tree key; version is ignored; a
- * range delete has its exclusive end (a tree key of the same table) as value. Compresses when that saves
- * an eighth or more. Errors: NO_MEMORY, TOO_LARGE past LOG_COMMIT_BYTES_MAX.
+ * range delete has its exclusive end as value: a tree key of the same table, or the prefix of the next
+ * table, which means all the rest of this one. Compresses when that saves an eighth or more. On failure
+ * `to` is as it was. Any thread.
+ * Errors: NO_MEMORY, TOO_LARGE past LOG_COMMIT_BYTES_MAX (detail "limit"), BUG (a key that is no tree key,
+ * a range across tables).
  */
 NODISCARD enum polarys_code log_commit_encode(struct buffer *to, const struct entry *operations,
                                               size_t operation_count, struct polarys_error *err);
@@ -41,8 +44,11 @@ struct log_batch_visitor {
     void *context;
 };
 
-/* Calls the visitor for each commit. Errors: CORRUPT when the bytes are no LogBatch of `commit_count`
- * commits (they were authenticated, so only a bug or a newer format causes it), those of the visitor. */
+/*
+ * Calls the visitor for each commit. Fields that this program does not know are refused, as the format
+ * asks. Errors: CORRUPT when the bytes are no LogBatch of `commit_count` commits (they were authenticated,
+ * so only a bug or a newer format causes it), NO_MEMORY, those of the visitor.
+ */
 NODISCARD enum polarys_code log_batch_decode(struct polarys_slice payload, uint32_t commit_count,
                                              const struct log_batch_visitor *visitor,
                                              struct polarys_error *err);

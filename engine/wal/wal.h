@@ -30,12 +30,16 @@ enum {
     WAL_SEGMENT_BYTES_MAX = 1 << 30,
     WAL_FRAME_PAYLOAD_MAX = 64 << 20, /* bytes of plaintext in one frame */
     WAL_SPARE_SEGMENTS = 2,           /* pre-written segments kept ready */
+    WAL_SEGMENTS_MAX = 1 << 16,       /* segments of one log */
+    WAL_PINS_MAX =
+        64, /* pins counted one by one; any further ones share the lowest place of them all */
 };
 
 enum wal_sync_mode {
-    WAL_SYNC_AUTO, /* probed at open: whichever of the others is faster here */
-    WAL_SYNC_FDATASYNC,
-    WAL_SYNC_DSYNC,
+    WAL_SYNC_AUTO,      /* probed at open: whichever of the others is fastest here */
+    WAL_SYNC_FDATASYNC, /* write, then fdatasync */
+    WAL_SYNC_DSYNC,     /* O_DSYNC */
+    WAL_SYNC_DIRECT,    /* O_DSYNC and O_DIRECT */
 };
 
 /* Where a frame ends: the next frame begins at the offset, and chains to the tag. */
@@ -71,9 +75,9 @@ struct wal_frame {
     uint64_t first_version;
     uint32_t commit_count;
     uint32_t flags;
-    struct wal_position position;  /* of its end */
-    uint64_t offset;               /* of its start */
-    struct polarys_slice payload;  /* plaintext */
+    struct wal_position position; /* of its end */
+    uint64_t offset;              /* of its start */
+    struct polarys_slice payload; /* plaintext */
     const struct wal_segment_info *segment;
 };
 
@@ -88,11 +92,11 @@ struct wal_visitor {
 struct wal_recovery {
     uint64_t segment_count;
     uint64_t frame_count;
-    uint64_t last_version; /* of the last good frame; 0 when the log is empty */
+    uint64_t last_version; /* of the last good frame that was read; 0 when none was */
     uint64_t term;         /* of the newest segment; 0 when there is none */
     uint8_t history_id[HISTORY_ID_SIZE];
     struct wal_position end;
-    uint64_t torn_bytes; /* bytes of a torn tail that were dropped; one log line says so */
+    uint64_t torn_bytes; /* bytes of a torn frame that were dropped; one log line says so */
 };
 
 struct wal;
@@ -100,10 +104,13 @@ struct wal;
 /*
  * Reads the log from the segment that holds `from_version` (exclusive: frames wholly at or below it are
  * skipped without being opened where a whole segment can be) to its end, calling the visitor for each
- * frame in order. Writes nothing; safe to run again after a crash at any point.
- * Errors: CORRUPT (details "file", "offset") when damage lies where evidence shows the log had been
- * synced, or when a segment is missing in the middle; TAMPERED; WRONG_STORE; UNSUPPORTED_FORMAT; those of
- * the visitor.
+ * frame in order. Writes nothing; safe to run again after a crash at any point. The directory must exist;
+ * an empty one is an empty log. A segment is read as far as its successor's header says that it goes.
+ *
+ * Errors: CORRUPT (details "file": its name in the directory, "offset") when damage lies where evidence
+ * shows the log had been synced, or when a segment is missing in the middle; TAMPERED (same details) when
+ * bytes that are whole by their checksum do not authenticate; WRONG_STORE; UNSUPPORTED_FORMAT; IO;
+ * FILE_NOT_FOUND; those of the visitor.
  */
 NODISCARD enum polarys_code wal_recover(const struct wal_options *options, uint64_t from_version,
                                         const struct wal_visitor *visitor,
@@ -119,8 +126,11 @@ NODISCARD enum polarys_code wal_ends_at(const struct wal_options *options,
 
 /*
  * Opens the log for appending: opens a new segment after `end` (of wal_recover or of a clean-close mark;
- * all zero for a new store), durably, and starts preparing spares. Existing segments are listed for
- * retention. Errors: IO, DISK_LOW, NO_MEMORY.
+ * all zero for a new store), durably, and starts preparing spares. Makes the directory if it is missing.
+ * Existing segments are listed for retention. `end` must lie in the newest segment: frames behind it are
+ * cut off for good, for the new segment's header says where its predecessor ends.
+ * Errors: IO, DISK_LOW, NO_MEMORY, BAD_ARGUMENT (segment_bytes out of range), BUG (`end` is not in the
+ * newest segment).
  */
 NODISCARD enum polarys_code wal_open(const struct wal_options *options,
                                      const struct wal_position *end, uint64_t first_version,
@@ -143,7 +153,10 @@ NODISCARD enum polarys_code wal_append(struct wal *wal, uint64_t first_version,
                                        size_t piece_count, struct wal_position *end,
                                        struct polarys_error *err);
 
-/* True when a frame of `payload_size` bytes can be written without waiting for disk space. Any thread. */
+/*
+ * False when a frame of `payload_size` bytes would need disk space that was refused a moment ago. A call
+ * that finds the disk still low asks for space again in the background. Any thread.
+ */
 bool wal_has_room(struct wal *wal, size_t payload_size);
 
 /* The end of the log. Any thread. */
@@ -153,13 +166,16 @@ void wal_position_get(struct wal *wal, struct wal_position *end);
  * pinned. Any thread; runs its input and output in the caller. */
 enum polarys_code wal_prune(struct wal *wal, uint64_t version, struct polarys_error *err);
 
-/* Keeps every segment from `segment_id` on from being recycled until unpinned. */
+/*
+ * Keeps every segment from `segment_id` on from being recycled until unpinned. Any thread. Segments that
+ * were pruned before stay gone: compare with oldest_segment_id of wal_stats_get afterwards.
+ */
 void wal_pin(struct wal *wal, uint64_t segment_id, uint64_t *pin_id);
 void wal_unpin(struct wal *wal, uint64_t pin_id);
 
 struct wal_stats {
     uint64_t segment_count;
-    uint64_t bytes;        /* of the segments in use, padding included */
+    uint64_t bytes; /* of the segments in use, padding included */
     uint64_t spare_count;
     uint64_t append_count;
     uint64_t payload_bytes;

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Retention: which segments go, and pins that keep them.
+ *
+ * Segments go from the oldest on, one at a time, the directory synced after each, so that a crash never
+ * leaves a gap among those that remain, and a file is not written on while its old name could come back.
+ */
+#include <inttypes.h>
+
+#include "engine/base/assert.h"
+#include "engine/wal/wal_internal.h"
+
+/* The lowest segment that a pin keeps; UINT64_MAX when there is none. */
+static uint64_t pinned_lowest_locked(const struct wal *wal)
+{
+    uint64_t lowest = wal->shared_pin_count > 0 ? wal->shared_pin_segment_id : UINT64_MAX;
+    for (size_t i = 0; i < WAL_PINS_MAX; i++) {
+        if (wal->pins[i].pin_id != 0 && wal->pins[i].segment_id < lowest) {
+            lowest = wal->pins[i].segment_id;
+        }
+    }
+    return lowest;
+}
+
+/* True when the oldest segment may go; the current one never does. */
+static bool victim_find_locked(const struct wal *wal, uint64_t version, struct wal_segment *victim)
+{
+    if (wal->segment_count < 2) {
+        return false;
+    }
+    const struct wal_segment *oldest = &wal->segments[0];
+    uint64_t last_version =
+        oldest->last_version != 0 ? oldest->last_version : wal->segments[1].first_version - 1;
+    uint64_t total_bytes = 0;
+    for (size_t i = 0; i < wal->segment_count; i++) {
+        total_bytes += wal->segments[i].file_bytes;
+    }
+    *victim = *oldest;
+    return last_version <= version && oldest->segment_id < pinned_lowest_locked(wal) &&
+           total_bytes - oldest->file_bytes >= wal->options.keep_bytes;
+}
+
+/*
+ * Takes the victim out of the directory: as a spare where one is wanted. `*is_gone` when its name is no
+ * longer there; a spare may only be used once that is durable.
+ */
+static enum polarys_code victim_retire(struct wal *wal, const struct wal_segment *victim,
+                                       uint64_t *spare_id, bool *is_gone, struct polarys_error *err)
+{
+    struct vfs *vfs = wal->options.vfs;
+    char name[VFS_NAME_MAX];
+    char path[VFS_PATH_MAX];
+    char spare_path[VFS_PATH_MAX];
+    *is_gone = false;
+    wal_segment_name(victim->segment_id, name);
+    enum polarys_code code = vfs_path_join(path, wal->dir, name, err);
+    if (code != POLARYS_OK) {
+        return code;
+    }
+    mutex_lock(&wal->mutex);
+    bool is_wanted =
+        victim->file_bytes == wal->options.segment_bytes && wal->spare_count < WAL_SPARE_SEGMENTS;
+    *spare_id = is_wanted ? wal->spare_id_next++ : 0;
+    mutex_unlock(&wal->mutex);
+    if (is_wanted) {
+        wal_spare_name(*spare_id, name);
+        code = vfs_path_join(spare_path, wal->dir, name, err);
+        if (code == POLARYS_OK) {
+            code = vfs_rename(vfs, path, spare_path, err);
+        }
+    } else {
+        code = vfs_remove(vfs, path, err);
+    }
+    *is_gone = code == POLARYS_OK;
+    if (code == POLARYS_OK) {
+        code = vfs_sync_dir(vfs, wal->dir, err);
+    }
+    return code == POLARYS_OK ? POLARYS_OK : polarys_wrap(err, code, "prune log segment %s", path);
+}
+
+/* Drops the oldest segment from the list; true when its spare is one too many by now. */
+static bool victim_forget_locked(struct wal *wal, const struct wal_segment *victim,
+                                 uint64_t spare_id)
+{
+    POLARYS_ASSERT(wal->segment_count >= 2);
+    POLARYS_ASSERT(wal->segments[0].segment_id == victim->segment_id);
+    wal->segment_count--;
+    memmove(wal->segments, wal->segments + 1, wal->segment_count * sizeof(wal->segments[0]));
+    wal->is_disk_low = false;
+    if (spare_id != 0 && wal->spare_count < WAL_SPARE_SEGMENTS) {
+        wal->spare_ids[wal->spare_count++] = spare_id;
+        return false;
+    }
+    return spare_id != 0;
+}
+
+/* Retires one segment. REQUIRES: is_pruning is the caller's. */
+static enum polarys_code victim_prune(struct wal *wal, const struct wal_segment *victim,
+                                      struct polarys_error *err)
+{
+    uint64_t spare_id = 0;
+    bool is_gone = false;
+    bool is_surplus = false;
+    enum polarys_code code = victim_retire(wal, victim, &spare_id, &is_gone, err);
+    if (is_gone) {
+        mutex_lock(&wal->mutex);
+        is_surplus = victim_forget_locked(wal, victim, code == POLARYS_OK ? spare_id : 0);
+        mutex_unlock(&wal->mutex);
+    }
+    if (is_surplus) {
+        wal_spare_remove(wal, spare_id);
+    }
+    return code;
+}
+
+enum polarys_code wal_prune(struct wal *wal, uint64_t version, struct polarys_error *err)
+{
+    enum polarys_code code = POLARYS_OK;
+    struct wal_segment victim;
+    mutex_lock(&wal->mutex);
+    bool is_mine = !wal->is_pruning;
+    wal->is_pruning = true;
+    while (is_mine && code == POLARYS_OK && victim_find_locked(wal, version, &victim)) {
+        mutex_unlock(&wal->mutex);
+        code = victim_prune(wal, &victim, err);
+        mutex_lock(&wal->mutex);
+    }
+    if (is_mine) {
+        wal->is_pruning = false;
+    }
+    mutex_unlock(&wal->mutex);
+    wal_prepare_start(wal);
+    return code;
+}
+
+void wal_pin(struct wal *wal, uint64_t segment_id, uint64_t *pin_id)
+{
+    *pin_id = 0;
+    mutex_lock(&wal->mutex);
+    for (size_t i = 0; i < WAL_PINS_MAX && *pin_id == 0; i++) {
+        if (wal->pins[i].pin_id == 0) {
+            *pin_id = wal->pin_id_next++;
+            wal->pins[i].pin_id = *pin_id;
+            wal->pins[i].segment_id = segment_id;
+        }
+    }
+    if (*pin_id == 0) {
+        if (wal->shared_pin_count == 0 || segment_id < wal->shared_pin_segment_id) {
+            wal->shared_pin_segment_id = segment_id;
+        }
+        wal->shared_pin_count++;
+    }
+    mutex_unlock(&wal->mutex);
+}
+
+void wal_unpin(struct wal *wal, uint64_t pin_id)
+{
+    bool is_found = false;
+    mutex_lock(&wal->mutex);
+    if (pin_id == 0) {
+        is_found = wal->shared_pin_count > 0;
+        wal->shared_pin_count -= is_found ? 1 : 0;
+    }
+    for (size_t i = 0; i < WAL_PINS_MAX && !is_found; i++) {
+        if (wal->pins[i].pin_id == pin_id) {
+            wal->pins[i].pin_id = 0;
+            is_found = true;
+        }
+    }
+    mutex_unlock(&wal->mutex);
+    POLARYS_ASSERT(is_found);
+}
