@@ -28,6 +28,12 @@ GEN_API_C := $(call proto_c,$(PROTO_API))
 GEN_API_H := $(GEN_API_C:.c=.h) $(GEN_LOG_H)
 GEN_API_O := $(call proto_o,$(PROTO_API))
 
+# A proto that was removed or renamed must not live on in its generated header: then all is generated anew.
+PROTO_LIST := $(BUILD)/gen.list
+$(if $(wildcard $(PROTO_LIST)),$(if $(call same,$(strip $(file <$(PROTO_LIST))),$(PROTO_SOURCES)),,$(shell \
+	rm -rf $(BUILD)/gen)))
+$(call remember,$(PROTO_LIST),$(PROTO_SOURCES))
+
 $(BUILD)/gen/proto/%.proto: proto/%.proto mk/proto_bytes.py
 	$(Q)mkdir -p $(@D)
 	$(Q)$(PYTHON) mk/proto_bytes.py $< $@
@@ -70,4 +76,6 @@ $(BUILD)/obj/gen/%.o: $(BUILD)/gen/c/%.c $(STAMP_FLAGS)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CCACHE) $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -w $(DEPFLAGS) -c $< -o $@
 
-.SECONDARY: $(PROTO_COPIES) $(GEN_LOG_C) $(GEN_LOG_H) $(GEN_API_C) $(GEN_API_C:.c=.h)
+# Named here, generated files are no intermediate ones that make would forget.
+.PHONY: generated
+generated: $(PROTO_COPIES) $(GEN_LOG_C) $(GEN_API_C) $(GEN_API_H) $(if $(PROTO_PUBLIC),$(DESCRIPTORS_H))

@@ -23,6 +23,8 @@ import threading
 import time
 
 SHOWN_LINES_MAX = 80
+# Builds whose tests carry their name in front: asan/unit-wal. They are slow, and have twice the time.
+VARIANTS = ("asan", "ubsan", "tsan", "coverage")
 COUNT_LINE = re.compile(r"^(\d+) passed, (\d+) failed", re.M)
 UNITTEST_RAN = re.compile(r"^Ran (\d+) tests?", re.M)
 UNITTEST_BAD = re.compile(r"\b(?:failures|errors|unexpected successes)=(\d+)")
@@ -62,14 +64,15 @@ class Runner:
         except (OSError, ValueError):
             self.times = {}
 
-    def environment(self, program: str, scratch: str) -> dict[str, str]:
+    def environment(self, name: str, scratch: str) -> dict[str, str]:
         build = os.path.abspath(self.options.build)
-        # A sanitizer build's program works with the files of its own build.
-        head = os.path.dirname(os.path.dirname(os.path.abspath(program)))
-        if head.startswith(build + os.sep) and os.path.isdir(os.path.join(head, "obj")):
-            build = head
+        # A sanitizer's tests work with the programs of its own build, in a directory of the prefix's name.
+        prefix = name.split("/")[0]
+        python = os.path.join(build, "gen", "python")
+        if prefix in VARIANTS:
+            build = os.path.join(build, prefix)
         env = dict(os.environ)
-        paths = [os.path.join(build, "gen", "python"), os.path.abspath("tests/support"), env.get("PYTHONPATH", "")]
+        paths = [python, os.path.abspath("tests/support"), env.get("PYTHONPATH", "")]
         env.update({
             "POLARYS_BUILD": build,
             "POLARYS_SOURCE": os.getcwd(),
@@ -133,10 +136,11 @@ class Runner:
         return outcome
 
     def execute(self, name: str, program: str, report: str, scratch: str, outcome: Outcome) -> int:
-        limit = self.options.limit + (self.options.fuzz_seconds if self.is_fuzz(name) else 0)
+        limit = self.options.limit * (2 if name.split("/")[0] in VARIANTS else 1)
+        limit += self.options.fuzz_seconds if self.is_fuzz(name) else 0
         with open(outcome.log, "wb") as log:
             process = subprocess.Popen(self.command(name, program, report), stdin=subprocess.DEVNULL, stdout=log,
-                                       stderr=subprocess.STDOUT, env=self.environment(program, scratch),
+                                       stderr=subprocess.STDOUT, env=self.environment(name, scratch),
                                        start_new_session=True)
             with self.lock:
                 self.groups.add(process.pid)

@@ -24,6 +24,8 @@ UNIT_PROGRAMS := $(UNITS:%=unit-%)
 KIND_PROGRAMS := $(KINDS_FOUND:%=check-%)
 ASAN_KINDS := model crash
 ASAN_PROGRAMS := $(UNIT_PROGRAMS) $(filter $(ASAN_KINDS:%=check-%),$(KIND_PROGRAMS))
+# The server for the scripts in tests/integration, which run against it too.
+ASAN_SERVER = $(if $(INTEGRATION_SCRIPTS),$(patsubst $(BUILD)/%,$(BUILD_ASAN)/%,$(POLARYSD) $(POLARYS)))
 TSAN_PROGRAMS := $(filter $(CONCURRENT:%=unit-%),$(UNIT_PROGRAMS))
 # Kinds that run for long belong to test-long only.
 LONG_KINDS := sim history
@@ -34,7 +36,8 @@ INTEGRATION_SCRIPTS := $(sort $(wildcard tests/integration/*_test.py tests/integ
 	tests/integration/*/*_test.mjs tests/integration/*/*_test.js tests/integration/*/*_test.py))
 INTEGRATION_NODE := tests/integration/node
 NODE_MODULES := $(if $(wildcard $(INTEGRATION_NODE)/package.json),$(BUILD)/node.stamp)
-scripts_named = $(foreach each,$(INTEGRATION_SCRIPTS),integration/$(notdir $(each))=$(each))
+# $(call scripts_named,prefix): against the server of the plain build, or of the build that the prefix names.
+scripts_named = $(foreach each,$(INTEGRATION_SCRIPTS),$(1)integration/$(notdir $(each))=$(each))
 
 # npm writes no registry's name into the lock file, so the tree names none.
 $(BUILD)/node.stamp: $(wildcard $(INTEGRATION_NODE)/package.json $(INTEGRATION_NODE)/package-lock.json)
@@ -75,7 +78,7 @@ $(foreach each,$(FUZZ_NAMES),$(if $(filter tests/fuzz/$(each)_fuzz.c,$(FUZZ_OF_S
 	fuzz_target,$(each),$(FUZZ_SUPPORT_A) $(PROTO_API_A)))))
 TEST_OBJECTS += $(call object,$(FUZZ_C) $(FUZZ_COMMON))
 
-.PHONY: fuzz-programs sanitizer-programs integration-needs
+.PHONY: fuzz-programs asan-programs tsan-programs short-programs integration-needs
 fuzz-programs: $(FUZZ_NAMES:%=$(BUILD)/fuzz/%)
 asan-programs: $(ASAN_PROGRAMS:%=$(BUILD)/test/%)
 tsan-programs: $(TSAN_PROGRAMS:%=$(BUILD)/test/%)
@@ -96,11 +99,11 @@ test: FUZZ_SECONDS := $(if $(filter file,$(origin FUZZ_SECONDS)),3,$(FUZZ_SECOND
 test: ## install what tests need, run everything that fits ten minutes, end with `N passed, N failed`
 	+@failed=(); \
 	$(call build_suite,the products,all short-programs integration-needs); \
-	$(if $(ASAN_PROGRAMS),$(call build_suite,the asan tests,$(asan_arguments) asan-programs);) \
+	$(if $(ASAN_PROGRAMS),$(call build_suite,the asan tests,$(asan_arguments) asan-programs $(ASAN_SERVER));) \
 	$(if $(TSAN_PROGRAMS),$(call build_suite,the tsan tests,$(tsan_arguments) tsan-programs);) \
 	$(if $(FUZZ_NAMES),$(call build_suite,the fuzz targets,$(fuzz_arguments) fuzz-programs);) \
-	$(run_tests) "$${failed[@]}" $(call named,,$(BUILD),$(SHORT_PROGRAMS)) $(scripts_named) \
-		$(call named,asan/,$(BUILD_ASAN),$(ASAN_PROGRAMS)) $(call named,tsan/,$(BUILD_TSAN),$(TSAN_PROGRAMS)) \
+	$(run_tests) "$${failed[@]}" $(call named,,$(BUILD),$(SHORT_PROGRAMS)) $(call scripts_named,) \
+		$(call named,asan/,$(BUILD_ASAN),$(ASAN_PROGRAMS)) $(call scripts_named,asan/) $(call named,tsan/,$(BUILD_TSAN),$(TSAN_PROGRAMS)) \
 		$(fuzz_named)
 
 test-long: FUZZ_SECONDS := $(if $(filter file,$(origin FUZZ_SECONDS)),300,$(FUZZ_SECONDS))
@@ -112,7 +115,7 @@ test-long: ## every kind of test with its long settings, all programs under both
 	$(call build_suite,the asan tests,$(asan_arguments) all test-programs); \
 	$(call build_suite,the tsan tests,$(tsan_arguments) test-programs); \
 	$(if $(FUZZ_NAMES),$(call build_suite,the fuzz targets,$(fuzz_arguments) fuzz-programs);) \
-	$(run_tests) "$${failed[@]}" $(call named,,$(BUILD),$(UNIT_PROGRAMS) $(KIND_PROGRAMS)) $(scripts_named) \
+	$(run_tests) "$${failed[@]}" $(call named,,$(BUILD),$(UNIT_PROGRAMS) $(KIND_PROGRAMS)) $(call scripts_named,) \
 		$(call named,asan/,$(BUILD_ASAN),$(UNIT_PROGRAMS) $(KIND_PROGRAMS)) \
 		$(call named,tsan/,$(BUILD_TSAN),$(UNIT_PROGRAMS) $(KIND_PROGRAMS)) $(fuzz_named)
 
@@ -134,7 +137,7 @@ fuzz: ## run every fuzz target for FUZZ_SECONDS (10)
 
 integration: ## the tests in tests/integration, against the real server
 	+@failed=(); $(call build_suite,the products,integration-needs $(filter %/check-integration,$(TEST_PROGRAMS))); \
-	$(run_tests) "$${failed[@]}" $(call named,,$(BUILD),$(filter check-integration,$(KIND_PROGRAMS))) $(scripts_named)
+	$(run_tests) "$${failed[@]}" $(call named,,$(BUILD),$(filter check-integration,$(KIND_PROGRAMS))) $(call scripts_named,)
 
 coverage: ## lines and branches that the tests reach, in BUILD/coverage/report
 	+@failed=(); $(call build_suite,the tests,COVERAGE=1 BUILD=$(BUILD_COVERAGE) short-programs); \

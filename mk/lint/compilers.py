@@ -36,7 +36,8 @@ def tidy() -> int:
         return ["clang-tidy-14", "--quiet", path, "--", *TIDY_FLAGS, *model]
 
     def trim(text: str) -> str:
-        return "\n".join(line for line in text.splitlines() if " error: " in line or " warning: " in line)
+        return "\n".join(line for line in text.splitlines()
+                         if " error: " in line or " warning: " in line or "(threshold" in line)
     salt = read(".clang-tidy") + read(MODEL) + " ".join(TIDY_FLAGS)
     return cached("tidy", files(".c", under=PRODUCT), salt, command, trim)
 
@@ -85,6 +86,9 @@ def scripts() -> int:
 
 def buf() -> int:
     program = os.path.abspath(os.path.join(BUILD, "npm", "node_modules", ".bin", "buf"))
+    if not os.path.exists(program):
+        print("mk/lint.mk:1: npm could not install buf (see above); without it the protos are not checked")
+        return 1
     return subprocess.run([program, "lint", "proto"], check=False).returncode
 
 
