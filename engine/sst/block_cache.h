@@ -37,6 +37,11 @@ struct cached_block *block_cache_acquire(struct block_cache *cache, uint64_t fil
  */
 struct cached_block *block_cache_insert(struct block_cache *cache, uint64_t file_id,
                                         uint64_t offset, uint8_t *take_bytes, size_t size);
+
+/* As block_cache_insert for a block that stays out of the cache. */
+struct cached_block *cached_block_create(uint8_t *take_bytes, size_t size);
+
+/* REQUIRES: the caller holds a pin. */
 struct cached_block *cached_block_ref(struct cached_block *block);
 void cached_block_release(struct cached_block *block); /* accepts NULL */
 /* Borrowed: valid while pinned. */
