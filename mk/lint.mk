@@ -21,6 +21,7 @@ $(LINT_CHECKS:%=lint-%): lint-%: $(LINT_GENERATED)
 	$(Q)BUILD=$(BUILD) bash mk/lint/run.sh $*
 lint-buf: $(BUF)
 
-fmt: ## lay out every C and C++ file by .clang-format
-	$(Q)git -c safe.directory='*' ls-files --cached --others --exclude-standard -- '*.c' '*.h' '*.cc' | \
-		xargs -r clang-format-14 -i
+FILES ?=
+fmt: ## lay out every C and C++ file, or FILES=, by .clang-format
+	$(Q)$(if $(FILES),printf '%s\n' $(FILES),git -c safe.directory='*' ls-files --cached --others --exclude-standard -- \
+		'*.c' '*.h' '*.cc') | xargs -r clang-format-14 -i

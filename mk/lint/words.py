@@ -10,10 +10,10 @@ CALL = r"(?<![\w.>]){}\s*\("
 
 # name -> (what to write, folders that may use it)
 BANNED_CALLS = {
-    "strcpy": ("polarys_buffer or snprintf with the size of the target", ()),
-    "strcat": ("polarys_buffer or snprintf with the size of the target", ()),
+    "strcpy": ("struct buffer, or snprintf with the size of the target", ()),
+    "strcat": ("struct buffer, or snprintf with the size of the target", ()),
     "strncpy": ("memcpy with a length that was checked", ()),
-    "strncat": ("polarys_buffer, which knows its room", ()),
+    "strncat": ("struct buffer, which knows its room", ()),
     "sprintf": ("snprintf, and look at what it returns", ()),
     "vsprintf": ("vsnprintf, and look at what it returns", ()),
     "gets": ("getline", ()),
