@@ -77,7 +77,11 @@ struct commit_request {
 
     /* The commit path's own. */
     struct commit_request *next;
-    uint64_t submitted_ns;
+    struct commit_waiter *waiter; /* of a sleeping commit_wait */
+    size_t entry_bytes;           /* memtable room it needs */
+    uint32_t range_delete_count;
+    uint32_t wait_state;
+    bool waits_for_frame; /* reported when its frame is durable, not before */
 };
 
 enum commit_role_policy {
@@ -99,6 +103,9 @@ struct commit_options {
     /* Called by the log role after versions up to `version` were published: first for expiry and history
      * (version, time, bytes logged), then whoever feeds on the log. Must be quick. */
     void (*published)(void *context, uint64_t version, uint64_t time_unix_ms, uint64_t bytes);
+    /* May be NULL. Versions up to `version` are durable (ASYNC ones were published before); after
+     * `published`, by the log role. For whoever sends durable frames only. Must be quick. */
+    void (*durable)(void *context, uint64_t version);
     /* The log failed: nothing more will be committed by this process. Once. */
     void (*failed)(void *context, const struct polarys_error *err);
     void *context;
