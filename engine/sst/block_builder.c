@@ -83,6 +83,7 @@ static enum polarys_code add_record(struct block_builder *builder, const struct 
 enum polarys_code block_builder_add(struct block_builder *builder, const struct entry *entry)
 {
     POLARYS_ASSERT(entry->kind == ENTRY_PUT || entry->kind == ENTRY_DELETE);
+    POLARYS_ASSERT(entry->key.size > 0 && entry->key.size <= TREE_KEY_SIZE_MAX);
     enum polarys_code code = POLARYS_OK;
     size_t shared = 0;
     uint64_t version_field = entry->version;

@@ -97,6 +97,14 @@ void table_builder_destroy(struct table_builder *builder);
 /* An open table file. Shared by any number of threads. */
 struct table;
 
+/*
+ * The meta of a file that no manifest knows (salvage), from what the file says itself: it authenticates
+ * under the keyring, but an older file of the same id cannot be told from it. `meta` is uninitialised
+ * before; owned by the caller. Errors: as table_open.
+ */
+NODISCARD enum polarys_code table_meta_recover(const struct table_env *env, uint64_t file_id,
+                                               struct table_meta *meta, struct polarys_error *err);
+
 /* Opens and checks the footer against meta->footer_tag. Errors: CORRUPT, TAMPERED (details "file",
  * "offset"), FILE_NOT_FOUND, IO, NO_MEMORY. `meta` is copied. */
 NODISCARD enum polarys_code table_open(const struct table_env *env, const struct table_meta *meta,
@@ -134,8 +142,8 @@ NODISCARD enum polarys_code table_iterator_create(struct table *table, unsigned 
                                                   struct entry_iterator **out,
                                                   struct polarys_error *err);
 
-/* Reads and checks every block (salvage, verify): calls `damage` for each that is bad and goes on.
- * *bad_count blocks were bad. Errors: IO, NO_MEMORY. */
+/* Reads every block from the file, past the cache, and checks it, the order of its entries and the filters
+ * (salvage, verify). Goes on past bad ones; *bad_count is how many were bad. Errors: IO, NO_MEMORY. */
 NODISCARD enum polarys_code table_verify(struct table *table, uint64_t *bad_count,
                                          struct polarys_error *err);
 
