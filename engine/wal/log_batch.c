@@ -177,7 +177,8 @@ static uint8_t *operations_put(uint8_t *to, const struct entry *operations, size
 {
     for (size_t i = 0; i < operation_count; i++) {
         struct operation_fields fields;
-        POLARYS_ASSERT(operation_take(&operations[i], &fields));
+        bool is_good = operation_take(&operations[i], &fields);
+        POLARYS_ASSERT(is_good); /* measured before */
         to = operation_put(to, &fields);
     }
     return to;

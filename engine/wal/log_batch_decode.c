@@ -225,7 +225,8 @@ static enum polarys_code operations_fill(struct decoder *decoder, struct polarys
     size_t index = 0;
     while (tag_take(&cursor, &tag)) {
         POLARYS_ASSERT(tag == TAG_COMMIT_OPERATION);
-        POLARYS_ASSERT(cursor_take_sized(&cursor, &field) && operation_view_take(field, &view));
+        bool is_good = cursor_take_sized(&cursor, &field) && operation_view_take(field, &view);
+        POLARYS_ASSERT(is_good); /* gone through before */
         POLARYS_ASSERT(index < decoder->entry_capacity);
         if (!entry_fill(decoder, &view, &decoder->entries[index])) {
             return fail_malformed(err, "range without an end");

@@ -35,8 +35,8 @@ enum polarys_code wal_buffer_reserve(struct wal *wal, size_t size, struct polary
     if (size < WAL_BUFFER_KEEP_BYTES && size < 2 * wal->buffer_size) {
         size = 2 * wal->buffer_size;
     }
-    void *buffer = NULL;
-    if (posix_memalign(&buffer, VFS_ALIGNMENT, size) != 0) {
+    uint8_t *buffer = aligned_alloc(VFS_ALIGNMENT, size);
+    if (buffer == NULL) {
         return polarys_fail(err, POLARYS_NO_MEMORY, "no memory for a log frame of %zu bytes", size);
     }
     free(wal->buffer);
