@@ -29,6 +29,7 @@ int posix_open_fd(const char *path, int flags);
 int posix_write_all(int fd, uint64_t offset, const void *bytes, size_t size);
 
 /* Reads until `size` bytes or the end of the file. Returns 0 or an errno. */
-int posix_read_all(int fd, uint64_t offset, void *bytes, size_t size, size_t *read_size);
+int posix_read_all(int fd, bool is_direct, uint64_t offset, void *bytes, size_t size,
+                   size_t *read_size);
 
 #endif

@@ -74,11 +74,20 @@ enum polarys_code posix_open(struct vfs *vfs, const char *path, unsigned flags,
     return POLARYS_OK;
 }
 
-int posix_read_all(int fd, uint64_t offset, void *bytes, size_t size, size_t *read_size)
+/* Bytes to ask for at `offset`: none past the last offset that a file can have. */
+static size_t readable_size(uint64_t offset, size_t size)
+{
+    uint64_t left = offset < INT64_MAX ? INT64_MAX - offset : 0;
+    return size < left ? size : (size_t)left;
+}
+
+int posix_read_all(int fd, bool is_direct, uint64_t offset, void *bytes, size_t size,
+                   size_t *read_size)
 {
     *read_size = 0;
-    /* An offset that no file can have lies past the end of this one; it may come from damaged data. */
-    while (*read_size < size && offset + *read_size <= INT64_MAX && offset <= INT64_MAX) {
+    /* An offset that no file has lies past the end of this one; it may come from damaged data. */
+    size = readable_size(offset, size);
+    while (*read_size < size) {
         ssize_t got = pread(fd, (uint8_t *)bytes + *read_size, size - *read_size,
                             (off_t)(offset + *read_size));
         if (got < 0 && errno == EINTR) {
@@ -87,10 +96,11 @@ int posix_read_all(int fd, uint64_t offset, void *bytes, size_t size, size_t *re
         if (got < 0) {
             return errno;
         }
-        if (got == 0) {
+        *read_size += (size_t)got;
+        /* A direct read that ends within a block has met the end of the file, and could not go on. */
+        if (got == 0 || (is_direct && got % VFS_ALIGNMENT != 0)) {
             break;
         }
-        *read_size += (size_t)got;
     }
     return 0;
 }
@@ -122,35 +132,12 @@ static bool is_aligned(const struct posix_file *file, uint64_t offset, const voi
     return !file->is_direct || ((offset | (uintptr_t)bytes | size) & (VFS_ALIGNMENT - 1)) == 0;
 }
 
-/* A direct read that ends short has met the end of the file: going on from there would be unaligned. */
-static int direct_read(const struct posix_file *file, uint64_t offset, void *bytes, size_t size,
-                       size_t *read_size)
-{
-    *read_size = 0;
-    while (*read_size < size && offset <= INT64_MAX - size) {
-        ssize_t got = pread(file->fd, (uint8_t *)bytes + *read_size, size - *read_size,
-                            (off_t)(offset + *read_size));
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got < 0) {
-            return errno;
-        }
-        *read_size += (size_t)got;
-        if (got % VFS_ALIGNMENT != 0 || got == 0) {
-            break;
-        }
-    }
-    return 0;
-}
-
 enum polarys_code posix_read_at(struct vfs_file *file, uint64_t offset, void *bytes, size_t size,
                                 size_t *read_size, struct polarys_error *err)
 {
     struct posix_file *posix = posix_file_of(file);
     POLARYS_ASSERT(is_aligned(posix, offset, bytes, size));
-    int reason = posix->is_direct ? direct_read(posix, offset, bytes, size, read_size)
-                                  : posix_read_all(posix->fd, offset, bytes, size, read_size);
+    int reason = posix_read_all(posix->fd, posix->is_direct, offset, bytes, size, read_size);
     if (reason != 0) {
         return polarys_fail_errno(err, reason, "read %s: %zu bytes at byte %llu", posix->path, size,
                                   (unsigned long long)offset);

@@ -67,7 +67,7 @@ static enum polarys_code fail_locked(int fd, const char *path, struct polarys_er
     char text[LOCK_TEXT_SIZE + 1] = "";
     size_t size = 0;
     long pid = 0;
-    if (posix_read_all(fd, 0, text, LOCK_TEXT_SIZE, &size) == 0) {
+    if (posix_read_all(fd, false, 0, text, LOCK_TEXT_SIZE, &size) == 0) {
         text[size] = '\0';
         pid = strtol(text, NULL, 10);
     }
