@@ -124,16 +124,16 @@ TEST_P(WalCrash, KeepsWhatWasAcknowledgedAtEveryPoint)
         }
         for (int policy = 0; policy < SIM_CRASH_POLICY_COUNT; policy++) {
             for (bool is_stale : {false, true}) {
-                std::string where = "seed " + std::to_string(seed) + " point " +
-                                    std::to_string(n) + " policy " + std::to_string(policy) +
+                std::string where = "seed " + std::to_string(seed) + " point " + std::to_string(n) +
+                                    " policy " + std::to_string(policy) +
                                     (is_stale ? " stale" : "");
                 auto after = lose_power(*w, static_cast<enum sim_crash_policy>(policy), is_stale,
                                         seed * 31 + n);
                 recovered r = check(*after, p, where);
                 /* The next run goes on from there, and what it finds is the same once more. */
                 promises next = p;
-                next.appended = r.recovery.last_version > p.flushed ? r.recovery.last_version
-                                                                    : p.flushed;
+                next.appended =
+                    r.recovery.last_version > p.flushed ? r.recovery.last_version : p.flushed;
                 next.acknowledged = next.appended;
                 ASSERT_TRUE(run(*after, next, 1)) << where;
                 check(*after, next, where + " continued");
@@ -159,14 +159,13 @@ TEST_P(WalCrash, SurvivesCrashesDuringRecoveryInARow)
             break;
         }
         for (uint64_t m = 1;; m += 2) {
-            std::string where =
-                "seed " + std::to_string(seed) + " points " + std::to_string(n) + ", " +
-                std::to_string(m);
+            std::string where = "seed " + std::to_string(seed) + " points " + std::to_string(n) +
+                                ", " + std::to_string(m);
             auto after = lose_power(*w, SIM_CRASH_RANDOM, m % 4 == 1, seed + n * 1000 + m);
             promises next = p;
             recovered r = check(*after, p, where);
-            next.appended = r.recovery.last_version > p.flushed ? r.recovery.last_version
-                                                                : p.flushed;
+            next.appended =
+                r.recovery.last_version > p.flushed ? r.recovery.last_version : p.flushed;
             next.acknowledged = next.appended;
             sim_disk_crash_at(after->disk, m);
             ASSERT_TRUE(run(*after, next, 1)) << where;
@@ -204,8 +203,8 @@ TEST_P(WalCrash, KeepsFramesThatARecoveryHasReadFromTheCacheOnly)
         sim_disk_crash(disk, SIM_CRASH_DROP_ALL);
         wal_close(wal);
         promises next = p;
-        next.acknowledged = r.recovery.last_version > p.flushed ? r.recovery.last_version
-                                                                : p.flushed;
+        next.acknowledged =
+            r.recovery.last_version > p.flushed ? r.recovery.last_version : p.flushed;
         check(after, next, where);
         ASSERT_FALSE(HasFailure()) << where;
     }

@@ -46,8 +46,8 @@ TEST_F(Aead, MatchesPublishedVectors)
     struct aead_key zero_key;
     aead_key_init(&zero_key, zeros);
     uint8_t tag[AEAD_TAG_SIZE];
-    ASSERT_EQ(POLARYS_OK, aead_seal(&zero_key, 0, slice_make(nullptr, 0), nullptr, 0, nullptr, tag,
-                                    &err));
+    ASSERT_EQ(POLARYS_OK,
+              aead_seal(&zero_key, 0, slice_make(nullptr, 0), nullptr, 0, nullptr, tag, &err));
     EXPECT_EQ(from_hex("530f8afbc74536b9a963b4f1c4cb738b"),
               std::vector<uint8_t>(tag, tag + sizeof(tag)));
     uint8_t block[16] = {};
@@ -96,10 +96,10 @@ TEST_F(Aead, OpensWhatItSealedHoweverItWasCutIntoPieces)
     struct polarys_slice header = slice_from_text("header");
     ASSERT_EQ(POLARYS_OK, aead_seal(&key, 9, header, &whole, 1, reference.data(), tag, &err));
     for (size_t cut : {size_t{0}, size_t{1}, size_t{15}, size_t{16}, size_t{17}, size_t{4999}}) {
-        struct polarys_slice pieces[4] = {slice_make(plain.data(), cut), slice_make(nullptr, 0),
-                                          slice_make(plain.data() + cut, 1),
-                                          slice_make(plain.data() + cut + 1,
-                                                     plain.size() - cut - 1)};
+        struct polarys_slice pieces[4] = {
+            slice_make(plain.data(), cut), slice_make(nullptr, 0),
+            slice_make(plain.data() + cut, 1),
+            slice_make(plain.data() + cut + 1, plain.size() - cut - 1)};
         std::vector<uint8_t> sealed(plain.size());
         uint8_t other_tag[AEAD_TAG_SIZE];
         ASSERT_EQ(POLARYS_OK,
@@ -122,7 +122,8 @@ TEST_F(Aead, RefusesAndWipesWhateverWasChanged)
     ASSERT_EQ(POLARYS_OK, aead_seal(&key, 3, header, &piece, 1, sealed.data(), tag, &err));
     std::vector<uint8_t> out(plain.size());
     const std::vector<uint8_t> wiped(plain.size(), 0);
-    auto open = [&](const struct aead_key *with, uint64_t ordinal, struct polarys_slice additional) {
+    auto open = [&](const struct aead_key *with, uint64_t ordinal,
+                    struct polarys_slice additional) {
         std::fill(out.begin(), out.end(), 'x');
         return aead_open(with, ordinal, additional, slice_of(sealed), tag, out.data(), &err);
     };

@@ -64,8 +64,7 @@ class Keyring : public ::testing::Test {
     {
         uint8_t salt[AEAD_SALT_SIZE] = {9};
         struct aead_key key;
-        if (keyring_derive(ring, key_id, salt, slice_from_text("test"), &key, &err) !=
-            POLARYS_OK) {
+        if (keyring_derive(ring, key_id, salt, slice_from_text("test"), &key, &err) != POLARYS_OK) {
             return "";
         }
         std::string bytes(reinterpret_cast<char *>(key.bytes), sizeof(key.bytes));
@@ -109,8 +108,8 @@ TEST_F(Keyring, OpensWhatItMade)
     std::string key = subkey(keyring_active_id(ring));
     ASSERT_EQ(32u, key.size());
     ASSERT_EQ(POLARYS_OK, reopen()) << err.message;
-    EXPECT_EQ(store_id, std::string(reinterpret_cast<const char *>(keyring_store_id(ring)),
-                                    STORE_ID_SIZE));
+    EXPECT_EQ(store_id,
+              std::string(reinterpret_cast<const char *>(keyring_store_id(ring)), STORE_ID_SIZE));
     EXPECT_EQ(1u, keyring_active_id(ring));
     EXPECT_EQ(key, subkey(1));
     char id[17];
@@ -219,8 +218,8 @@ TEST_F(Keyring, DetectsDroppedAddedAndReorderedEntries)
     std::string trailer = good.substr(good.size() - KEYRING_TRAILER_SIZE);
     std::vector<std::string> entries;
     for (size_t i = 0; i < 3; i++) {
-        entries.push_back(good.substr(KEYRING_HEADER_SIZE + i * KEYRING_ENTRY_SIZE,
-                                      KEYRING_ENTRY_SIZE));
+        entries.push_back(
+            good.substr(KEYRING_HEADER_SIZE + i * KEYRING_ENTRY_SIZE, KEYRING_ENTRY_SIZE));
     }
     auto attempt = [&](const std::vector<std::string> &list) {
         std::string bytes = header;
@@ -384,8 +383,8 @@ TEST_F(Keyring, KeepsItsKeysOutOfCoreDumps)
     std::string line;
     bool is_found = false;
     while (std::getline(maps, line)) {
-        is_found = is_found || (line.rfind("VmFlags:", 0) == 0 &&
-                                line.find(" dd ") != std::string::npos);
+        is_found =
+            is_found || (line.rfind("VmFlags:", 0) == 0 && line.find(" dd ") != std::string::npos);
     }
     EXPECT_TRUE(is_found);
 }

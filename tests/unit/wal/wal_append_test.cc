@@ -152,10 +152,10 @@ TEST_F(WalAppend, ReusesASparesOfAnEarlierRunAndRemovesWhatIsUseless)
     sim_executor_run_all(w.executor);
     wal_close(wal);
     sim_disk_settle(w.disk);
-    ASSERT_TRUE(sim_disk_file_copy(w.disk, "/log/spare-000000000003.tmp",
-                                   "/log/making-000000000009.tmp"));
-    ASSERT_TRUE(sim_disk_file_copy(w.disk, "/log/spare-000000000003.tmp",
-                                   "/log/spare-000000000001.tmp"));
+    ASSERT_TRUE(
+        sim_disk_file_copy(w.disk, "/log/spare-000000000003.tmp", "/log/making-000000000009.tmp"));
+    ASSERT_TRUE(
+        sim_disk_file_copy(w.disk, "/log/spare-000000000003.tmp", "/log/spare-000000000001.tmp"));
     ASSERT_TRUE(sim_disk_file_resize(w.disk, "/log/spare-000000000001.tmp", 4096));
     ASSERT_TRUE(sim_disk_file_copy(w.disk, "/log/spare-000000000001.tmp", "/log/notes.txt"));
 
@@ -198,7 +198,8 @@ TEST_F(WalAppend, StaysBrokenAfterADiskFullInTheMiddleOfAFrame)
 {
     struct wal *wal = w.open(log_start, 1);
     sim_disk_fail_at(w.disk, 1, SIM_FAULT_ENOSPC);
-    EXPECT_EQ(POLARYS_IO, append(wal, 1, "x", &err)) << "DISK_LOW would promise that nothing was written";
+    EXPECT_EQ(POLARYS_IO, append(wal, 1, "x", &err))
+        << "DISK_LOW would promise that nothing was written";
     EXPECT_EQ(POLARYS_IO, append(wal, 1, "x", &err));
     wal_close(wal);
 }
@@ -258,9 +259,9 @@ TEST_F(WalAppend, RefusesSegmentSizesOutOfRange)
 {
     struct wal_options options = w.settings();
     uint8_t history_id[HISTORY_ID_SIZE] = {};
-    for (uint64_t bytes : {uint64_t{0}, uint64_t{WAL_SEGMENT_BYTES_MIN} - 4096,
-                           uint64_t{WAL_SEGMENT_BYTES_MAX} + 4096,
-                           uint64_t{WAL_SEGMENT_BYTES_MIN} + 1}) {
+    for (uint64_t bytes :
+         {uint64_t{0}, uint64_t{WAL_SEGMENT_BYTES_MIN} - 4096,
+          uint64_t{WAL_SEGMENT_BYTES_MAX} + 4096, uint64_t{WAL_SEGMENT_BYTES_MIN} + 1}) {
         struct wal *wal = nullptr;
         options.segment_bytes = bytes;
         EXPECT_EQ(POLARYS_BAD_ARGUMENT,
@@ -322,8 +323,8 @@ TEST_F(WalAppend, IsDurableInEveryMode)
 /* Walks the stored bytes of every segment on the disk. */
 void nonces_collect(void *context, const char *path, uint64_t size)
 {
-    auto *self = static_cast<std::pair<struct sim_disk *, std::map<std::string, std::string>> *>(
-        context);
+    auto *self =
+        static_cast<std::pair<struct sim_disk *, std::map<std::string, std::string>> *>(context);
     uint64_t segment_id;
     const char *name = strrchr(path, '/') + 1;
     if (!wal_segment_name_take(name, &segment_id)) {

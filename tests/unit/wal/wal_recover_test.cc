@@ -55,8 +55,7 @@ class WalRecover : public ::testing::Test {
 
     void flip(uint64_t segment_id, uint64_t offset)
     {
-        ASSERT_TRUE(
-            sim_disk_file_flip(w.disk, segment_path(segment_id).c_str(), offset, 0x04));
+        ASSERT_TRUE(sim_disk_file_flip(w.disk, segment_path(segment_id).c_str(), offset, 0x04));
     }
 
     void fix_frame_checksum(uint64_t segment_id, uint64_t offset)
@@ -155,8 +154,7 @@ TEST_F(WalRecover, DetectsEveryTruncation)
         for (uint64_t size = 0; size < 6 * block; size += 512) {
             std::string where =
                 "segment " + std::to_string(segment_id) + " size " + std::to_string(size);
-            ASSERT_TRUE(
-                sim_disk_file_resize(w.disk, segment_path(segment_id).c_str(), size));
+            ASSERT_TRUE(sim_disk_file_resize(w.disk, segment_path(segment_id).c_str(), size));
             recovered r = w.recover();
             if (segment_id == 1) {
                 EXPECT_EQ(size >= 2 * block + 182 ? POLARYS_OK : POLARYS_CORRUPT, r.code)
@@ -499,8 +497,8 @@ TEST_F(WalRecover, InspectsOneFileWithAndWithoutTheKeys)
         std::vector<seen_frame> frames;
         struct wal_visitor visitor = {frame_collect, &frames};
         struct wal_segment_info info;
-        ASSERT_EQ(POLARYS_OK, wal_inspect_file(w.vfs, segment_path(1).c_str(), keyring, &visitor,
-                                               &info, &err))
+        ASSERT_EQ(POLARYS_OK,
+                  wal_inspect_file(w.vfs, segment_path(1).c_str(), keyring, &visitor, &info, &err))
             << err.message;
         EXPECT_EQ(3u, frames.size());
         EXPECT_EQ(4 * block, info.valid_bytes);
