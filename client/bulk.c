@@ -81,57 +81,71 @@ static size_t put_length(uint8_t *to, uint64_t value)
 
 static bool filling_reserve(struct polarys_client_bulk *bulk, size_t more)
 {
-    size_t needed = bulk->filling_size + more;
-    if (needed <= bulk->filling_capacity) {
+    size_t used = bulk->filling == NULL ? BULK_HEAD_MAX : bulk->filling_size;
+    size_t needed = used + more;
+    if (bulk->filling != NULL && needed <= bulk->filling_capacity) {
         return true;
     }
-    size_t capacity = bulk->filling_capacity == 0 ? 64 << 10 : bulk->filling_capacity * 2;
+    size_t capacity = bulk->filling == NULL ? 16 << 10 : bulk->filling_capacity * 2;
     capacity = capacity < needed ? needed : capacity;
     uint8_t *grown = realloc(bulk->filling, capacity);
     if (grown == NULL) {
         return false;
     }
     bulk->filling = grown;
+    bulk->filling_size = used;
     bulk->filling_capacity = capacity;
     return true;
 }
 
-/* Wraps the records in WriteRequest{batch{number, records}} and queues it. */
+void bulk_batch_number(struct bulk_batch *batch, uint64_t number)
+{
+    enum { REQUEST_BATCH_TAG = 0x12, BATCH_NUMBER_TAG = 0x08 };
+    uint8_t head[BULK_HEAD_MAX];
+    uint8_t field[BULK_HEAD_MAX / 2];
+
+    field[0] = BATCH_NUMBER_TAG;
+    size_t field_size = 1 + put_length(field + 1, number);
+    head[0] = REQUEST_BATCH_TAG;
+    size_t head_size = 1 + put_length(head + 1, field_size + batch->size - BULK_HEAD_MAX);
+    batch->number = number;
+    batch->start = BULK_HEAD_MAX - head_size - field_size;
+    memcpy(batch->bytes + batch->start, head, head_size);
+    memcpy(batch->bytes + batch->start + head_size, field, field_size);
+}
+
+/* Queues what was filled as WriteRequest{batch{number, records}}. REQUIRES: records are there. */
 static bool batch_cut(struct polarys_client_bulk *bulk)
 {
-    enum { REQUEST_BATCH_TAG = 0x12, BATCH_NUMBER_TAG = 0x08, HEAD_MAX = 32 };
-    uint8_t head[HEAD_MAX];
-    uint8_t number[HEAD_MAX];
     struct bulk_batch *batch = calloc(1, sizeof(*batch));
 
-    number[0] = BATCH_NUMBER_TAG;
-    size_t number_size = 1 + put_length(number + 1, bulk->last_number + 1);
-    head[0] = REQUEST_BATCH_TAG;
-    size_t head_size = 1 + put_length(head + 1, number_size + bulk->filling_size);
-    uint8_t *bytes = malloc(head_size + number_size + bulk->filling_size);
-    if (batch == NULL || bytes == NULL) {
-        free(batch);
-        free(bytes);
+    if (batch == NULL) {
         return fail_memory(bulk);
     }
-    memcpy(bytes, head, head_size);
-    memcpy(bytes + head_size, number, number_size);
-    memcpy(bytes + head_size + number_size, bulk->filling, bulk->filling_size);
-    batch->encoded.bytes = bytes;
-    batch->encoded.size = head_size + number_size + bulk->filling_size;
-    batch->number = ++bulk->last_number;
+    batch->bytes = bulk->filling;
+    batch->size = bulk->filling_size;
     batch->record_count = bulk->filling_records;
     batch->record_bytes = bulk->filling_bytes;
+    bulk_batch_number(batch, ++bulk->last_number);
     if (bulk->last != NULL) {
         bulk->last->next = batch;
     } else {
         bulk->first = batch;
     }
     bulk->last = batch;
+    bulk->filling = NULL;
     bulk->filling_size = 0;
+    bulk->filling_capacity = 0;
     bulk->filling_records = 0;
     bulk->filling_bytes = 0;
     return true;
+}
+
+/* A record that no message can carry ends the writer, as a refusal by the server would. */
+static bool record_check(struct polarys_client_bulk *bulk, size_t size)
+{
+    struct polarys_client_error err;
+    return client_request_check(bulk->client, size + BULK_HEAD_MAX, &err) || bulk_fail(bulk, &err);
 }
 
 /* Appends one encoded BulkRecord as a field of WriteBatch, cutting a batch before it if need be. */
@@ -141,6 +155,9 @@ static bool record_append(struct polarys_client_bulk *bulk, const Polarys__V1__B
     enum { BATCH_RECORDS_TAG = 0x12, FIELD_HEAD_MAX = 11 };
     size_t size = polarys__v1__bulk_record__get_packed_size(record);
 
+    if (!record_check(bulk, size)) {
+        return false;
+    }
     if (bulk->filling_records > 0 && (bulk->filling_records >= bulk->options.batch_records_max ||
                                       bulk->filling_size + size > bulk->options.batch_bytes_max)) {
         if (!batch_cut(bulk) || !bulk_pump(bulk, false)) {
@@ -159,18 +176,20 @@ static bool record_append(struct polarys_client_bulk *bulk, const Polarys__V1__B
     return true;
 }
 
-bool polarys_client_bulk_put(struct polarys_client_bulk *bulk, const void *key, size_t key_size,
-                             enum polarys_client_value_kind kind, const void *value,
-                             size_t value_size, struct polarys_client_error *err)
+bool polarys_client_bulk_put(struct polarys_client_bulk *bulk,
+                             const struct polarys_client_record *record,
+                             struct polarys_client_error *err)
 {
-    Polarys__V1__BulkRecord record = POLARYS__V1__BULK_RECORD__INIT;
+    Polarys__V1__BulkRecord message = POLARYS__V1__BULK_RECORD__INIT;
     Polarys__V1__Value content;
+    Google__Protobuf__Timestamp expiry;
 
-    client_value_fill(&content, kind, value, value_size);
-    record.key = client_bytes(key, key_size);
-    record.value = &content;
+    client_value_fill(&content, record->kind, record->value, record->value_size);
+    message.key = client_bytes(record->key, record->key_size);
+    message.value = &content;
+    message.expire_time = client_time_fill(&expiry, record->expires_at_ms);
     if (!bulk->has_failed) {
-        (void)record_append(bulk, &record, key_size + value_size);
+        (void)record_append(bulk, &message, record->key_size + record->value_size);
     }
     return report(bulk, err);
 }
@@ -205,14 +224,13 @@ bool polarys_client_bulk_close(struct polarys_client_bulk *bulk, struct polarys_
 {
     bool is_ok = polarys_client_bulk_flush(bulk, err);
     if (is_ok && bulk->stream != NULL) {
-        (void)bulk_session_close(bulk);
-        is_ok = report(bulk, err);
+        bulk_session_close(bulk);
     }
     transport_stream_destroy(bulk->stream);
     while (bulk->first != NULL) {
         struct bulk_batch *batch = bulk->first;
         bulk->first = batch->next;
-        free(batch->encoded.bytes);
+        free(batch->bytes);
         free(batch);
     }
     free(bulk->filling);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The bulk writer's stream side: opening and resuming a session, the window, acknowledgements.
+ *
+ * Invariant: without progress for options.reconnect_ms of trouble the writer gives up, whether the server
+ * cannot be reached, breaks every stream or refuses every batch.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -44,12 +47,13 @@ static void acked(struct polarys_client_bulk *bulk, uint64_t number)
             bulk->last = NULL;
         }
         if (batch->is_sent) {
-            bulk->sent_bytes -= batch->encoded.size;
+            bulk->sent_bytes -= batch->size - batch->start;
         }
+        bulk->trouble_since_ms = 0;
         bulk->acked_records += batch->record_count;
         bulk->acked_bytes += batch->record_bytes;
         bulk->acked_number = batch->number;
-        free(batch->encoded.bytes);
+        free(batch->bytes);
         free(batch);
     }
     if (bulk->options.progress != NULL) {
@@ -77,6 +81,12 @@ static void stream_failure(struct polarys_client_bulk *bulk, struct polarys_clie
                          "bulk write: the server ended the stream");
     }
     stream_drop(bulk);
+}
+
+static void answer_missing(struct polarys_client_error *err)
+{
+    client_error_set(err, POLARYS_CLIENT_UNAVAILABLE,
+                     "bulk write: nothing came from the server for %d ms", BULK_ANSWER_MS);
 }
 
 /* One attempt to open or resume the session. */
@@ -109,6 +119,9 @@ static bool session_try(struct polarys_client_bulk *bulk, struct polarys_client_
             polarys__v1__write_response__free_unpacked(answer, NULL);
         }
         stream_failure(bulk, err);
+        if (is_idle) {
+            answer_missing(err);
+        }
         return false;
     }
     memcpy(bulk->session_id, answer->opened->session_id.data, sizeof(bulk->session_id));
@@ -119,6 +132,18 @@ static bool session_try(struct polarys_client_bulk *bulk, struct polarys_client_
     return true;
 }
 
+/* The server no longer knows the session: what is unacknowledged becomes the start of a new one. */
+static void session_forget(struct polarys_client_bulk *bulk)
+{
+    uint64_t number = 0;
+    for (struct bulk_batch *batch = bulk->first; batch != NULL; batch = batch->next) {
+        bulk_batch_number(batch, ++number);
+    }
+    bulk->last_number = number;
+    bulk->acked_number = 0;
+    bulk->has_session = false;
+}
+
 /* True when a new attempt could end better than this one did. */
 static bool is_passing(const struct polarys_client_error *err)
 {
@@ -126,20 +151,36 @@ static bool is_passing(const struct polarys_client_error *err)
            (err->status == POLARYS_CLIENT_RESOURCE_EXHAUSTED && err->retry_after_ms != 0);
 }
 
+/* Waits before another attempt. False: has_failed, for `err` does not pass or lasted too long. */
+static bool trouble_wait(struct polarys_client_bulk *bulk, const struct polarys_client_error *err)
+{
+    uint64_t now_ms = transport_now_ms();
+    uint32_t delay_ms = err->retry_after_ms != 0 ? err->retry_after_ms : BULK_RECONNECT_PAUSE_MS;
+
+    if (bulk->trouble_since_ms == 0) {
+        bulk->trouble_since_ms = now_ms;
+    }
+    if (!is_passing(err) || now_ms - bulk->trouble_since_ms >= bulk->options.reconnect_ms) {
+        return bulk_fail(bulk, err);
+    }
+    transport_sleep_ms(delay_ms < CLIENT_DELAY_MS_MAX ? delay_ms : CLIENT_DELAY_MS_MAX);
+    return true;
+}
+
 static bool session_open(struct polarys_client_bulk *bulk)
 {
     struct polarys_client_error err;
-    uint64_t end_ms = transport_now_ms() + bulk->options.reconnect_ms;
 
     for (;;) {
         client_error_clear(&err);
         if (session_try(bulk, &err)) {
             return true;
         }
-        if (!is_passing(&err) || transport_now_ms() >= end_ms) {
-            return bulk_fail(bulk, &err);
+        if (bulk->has_session && strcmp(err.reason, "CURSOR_EXPIRED") == 0) {
+            session_forget(bulk);
+        } else if (!trouble_wait(bulk, &err)) {
+            return false;
         }
-        client_sleep_ms(err.retry_after_ms != 0 ? err.retry_after_ms : BULK_RECONNECT_PAUSE_MS);
     }
 }
 
@@ -163,10 +204,7 @@ static void refusal_read(const Polarys__V1__ErrorStatus *status, struct polarys_
         client_error_metadata_add(err, entry->key.data, entry->key.len, entry->value.data,
                                   entry->value.len);
     }
-    if (status->retry_delay != NULL && status->retry_delay->seconds >= 0) {
-        err->retry_after_ms =
-            (uint32_t)(status->retry_delay->seconds * 1000 + status->retry_delay->nanos / 1000000);
-    }
+    client_error_retry_set(err, status->retry_delay);
 }
 
 /* Handles one answer. A refusal that passes (disk low, stall) breaks the stream, so that the session is
@@ -188,10 +226,9 @@ static bool answer_handle(struct polarys_client_bulk *bulk,
         return true;
     }
     refusal_read(ack->error, &err);
-    if (!is_passing(&err)) {
-        return bulk_fail(bulk, &err);
+    if (!trouble_wait(bulk, &err)) {
+        return false;
     }
-    client_sleep_ms(err.retry_after_ms != 0 ? err.retry_after_ms : BULK_RECONNECT_PAUSE_MS);
     stream_drop(bulk);
     return true;
 }
@@ -210,7 +247,10 @@ static bool answers_handle(struct polarys_client_bulk *bulk, bool must_wait)
         }
         if (answer == NULL) {
             stream_failure(bulk, &err);
-            return is_idle || is_passing(&err) || bulk_fail(bulk, &err);
+            if (is_idle) {
+                answer_missing(&err);
+            }
+            return trouble_wait(bulk, &err);
         }
         must_wait = false;
         bool is_ok = answer_handle(bulk, answer);
@@ -244,8 +284,9 @@ bool bulk_pump(struct polarys_client_bulk *bulk, bool until_idle)
             }
             continue;
         }
+        size_t size = batch == NULL ? 0 : batch->size - batch->start;
         bool fits = batch != NULL && (bulk->sent_bytes == 0 ||
-                                      bulk->sent_bytes + batch->encoded.size <= bulk->window_bytes);
+                                      bulk->sent_bytes + size <= bulk->window_bytes);
         if (!fits) {
             if (!answers_handle(bulk, true)) {
                 return false;
@@ -253,15 +294,15 @@ bool bulk_pump(struct polarys_client_bulk *bulk, bool until_idle)
             continue;
         }
         batch->is_sent = true;
-        bulk->sent_bytes += batch->encoded.size;
-        if (!transport_stream_send(bulk->stream, batch->encoded.bytes, batch->encoded.size) &&
+        bulk->sent_bytes += size;
+        if (!transport_stream_send(bulk->stream, batch->bytes + batch->start, size) &&
             !answers_handle(bulk, true)) {
             return false;
         }
     }
 }
 
-bool bulk_session_close(struct polarys_client_bulk *bulk)
+void bulk_session_close(struct polarys_client_bulk *bulk)
 {
     Polarys__V1__WriteRequest request;
     Polarys__V1__WriteClose close = POLARYS__V1__WRITE_CLOSE__INIT;
@@ -277,5 +318,4 @@ bool bulk_session_close(struct polarys_client_bulk *bulk)
         }
     }
     /* Every batch is acknowledged by now: a lost farewell loses nothing. */
-    return true;
 }

@@ -9,13 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "client/client_internal.h"
 #include "grpc/health/v1/health.pb-c.h"
 
+#define ENDPOINT_DEFAULT "127.0.0.1:7480"
+
 enum {
-    RETRY_DELAY_MS_MAX = 5000,
     READY_POLL_MS = 50,
     READY_ATTEMPT_MS = 1000,
 };
@@ -28,7 +28,7 @@ const char *polarys_client_version_text(void)
 void polarys_client_options_init(struct polarys_client_options *options)
 {
     memset(options, 0, sizeof(*options));
-    options->endpoint = "127.0.0.1:7480";
+    options->endpoint = ENDPOINT_DEFAULT;
     options->timeout_ms = 10000;
     options->connect_timeout_ms = 5000;
     options->retries_max = 3;
@@ -41,7 +41,7 @@ bool polarys_client_open(const struct polarys_client_options *options, struct po
                          struct polarys_client_error *err)
 {
     struct polarys_client *client = calloc(1, sizeof(*client));
-    char *endpoint = strdup(options->endpoint);
+    char *endpoint = strdup(options->endpoint != NULL ? options->endpoint : ENDPOINT_DEFAULT);
 
     client_error_clear(err);
     *out = NULL;
@@ -51,6 +51,7 @@ bool polarys_client_open(const struct polarys_client_options *options, struct po
         free(endpoint);
         return false;
     }
+    pthread_mutex_init(&client->mutex, NULL);
     client->options = *options;
     client->options.endpoint = endpoint;
     if (!transport_open(&client->options, &client->transport, err)) {
@@ -65,15 +66,9 @@ void polarys_client_close(struct polarys_client *client)
 {
     if (client != NULL) {
         transport_close(client->transport);
+        pthread_mutex_destroy(&client->mutex);
         free((char *)client->options.endpoint);
         free(client);
-    }
-}
-
-void client_sleep_ms(uint32_t duration_ms)
-{
-    struct timespec left = {duration_ms / 1000, (long)(duration_ms % 1000) * 1000000};
-    while (nanosleep(&left, &left) != 0 && errno == EINTR) {
     }
 }
 
@@ -116,14 +111,14 @@ static uint32_t jitter(uint32_t delay_ms)
 bool client_may_retry(const struct polarys_client *client, const struct polarys_client_error *err,
                       enum client_repeat repeat, uint32_t attempt, uint32_t *delay_ms)
 {
-    uint32_t shift = attempt < 6 ? attempt : 6;
+    uint64_t delay = (uint64_t)client->options.retry_delay_ms << (attempt < 6 ? attempt : 6);
     bool was_refused = err->reason[0] != '\0';
 
-    *delay_ms = client->options.retry_delay_ms << shift;
-    if (*delay_ms > RETRY_DELAY_MS_MAX) {
-        *delay_ms = RETRY_DELAY_MS_MAX;
+    delay = err->retry_after_ms != 0 ? err->retry_after_ms : delay;
+    *delay_ms = delay < CLIENT_DELAY_MS_MAX ? (uint32_t)delay : CLIENT_DELAY_MS_MAX;
+    if (err->retry_after_ms == 0) {
+        *delay_ms = jitter(*delay_ms);
     }
-    *delay_ms = err->retry_after_ms != 0 ? err->retry_after_ms : jitter(*delay_ms);
     if (attempt >= client->options.retries_max || repeat == CLIENT_REPEAT_NEVER) {
         return false;
     }
@@ -134,44 +129,56 @@ bool client_may_retry(const struct polarys_client *client, const struct polarys_
            err->retry_after_ms != 0;
 }
 
-bool client_invoke_bytes(struct polarys_client *client, const char *method, const void *request,
-                         size_t request_size, enum client_repeat repeat,
-                         struct transport_message *response, struct polarys_client_error *err)
+/* All attempts of a call, whatever its size. */
+static bool invoke_attempts(struct polarys_client *client, struct transport_request request,
+                            enum client_repeat repeat, struct transport_message *response,
+                            struct polarys_client_error *err)
 {
-    struct polarys_client_error own;
-    uint64_t deadline_ms =
-        client->options.timeout_ms == 0 ? 0 : transport_now_ms() + client->options.timeout_ms;
     uint32_t delay_ms;
 
-    err = err != NULL ? err : &own;
+    if (client->options.timeout_ms != 0) {
+        request.deadline_ms = transport_now_ms() + client->options.timeout_ms;
+    }
     for (uint32_t attempt = 0;; attempt++) {
         client_error_clear(err);
-        bool is_ok = transport_unary(client->transport, method, request, request_size, deadline_ms,
-                                     response, err);
+        bool is_ok = transport_unary(client->transport, &request, response, err);
         err->attempts = attempt + 1;
         if (is_ok || !client_may_retry(client, err, repeat, attempt, &delay_ms)) {
             return is_ok;
         }
-        if (deadline_ms != 0 && transport_now_ms() + delay_ms >= deadline_ms) {
+        if (request.deadline_ms != 0 && transport_now_ms() + delay_ms >= request.deadline_ms) {
             return false;
         }
-        client_sleep_ms(delay_ms);
+        transport_sleep_ms(delay_ms);
     }
+}
+
+bool client_invoke_bytes(struct polarys_client *client, struct transport_request request,
+                         enum client_repeat repeat, struct transport_message *response,
+                         struct polarys_client_error *err)
+{
+    struct polarys_client_error own;
+
+    err = err != NULL ? err : &own;
+    response->bytes = NULL;
+    response->size = 0;
+    return client_request_check(client, request.size, err) &&
+           invoke_attempts(client, request, repeat, response, err);
 }
 
 ProtobufCMessage *client_invoke(struct polarys_client *client, const struct client_call *call,
                                 struct polarys_client_error *err)
 {
-    struct transport_message request;
+    struct transport_message packed;
     struct transport_message response;
     ProtobufCMessage *message = NULL;
 
-    if (!client_pack(call->request, &request)) {
+    if (!client_pack(call->request, &packed)) {
         client_error_set(err, POLARYS_CLIENT_RESOURCE_EXHAUSTED, "no memory for a request");
         return NULL;
     }
-    if (client_invoke_bytes(client, call->method, request.bytes, request.size, call->repeat,
-                            &response, err)) {
+    struct transport_request request = {call->method, packed.bytes, packed.size, 0};
+    if (client_invoke_bytes(client, request, call->repeat, &response, err)) {
         message =
             protobuf_c_message_unpack(call->response_type, NULL, response.size, response.bytes);
         free(response.bytes);
@@ -180,17 +187,19 @@ ProtobufCMessage *client_invoke(struct polarys_client *client, const struct clie
                              call->method);
         }
     }
-    free(request.bytes);
+    free(packed.bytes);
     return message;
 }
 
-bool polarys_client_call(struct polarys_client *client, const char *method, const void *request,
-                         size_t request_size, bool is_repeatable, uint8_t **response,
-                         size_t *response_size, struct polarys_client_error *err)
+bool polarys_client_call(struct polarys_client *client, const struct polarys_client_rpc *rpc,
+                         uint8_t **response, size_t *response_size,
+                         struct polarys_client_error *err)
 {
     struct transport_message message;
-    enum client_repeat repeat = is_repeatable ? CLIENT_REPEAT_ALWAYS : CLIENT_REPEAT_REFUSED;
-    bool is_ok = client_invoke_bytes(client, method, request, request_size, repeat, &message, err);
+    struct transport_request request = {rpc->method, rpc->request, rpc->request_size, 0};
+    bool is_ok = client_invoke_bytes(
+        client, request, rpc->is_repeatable ? CLIENT_REPEAT_ALWAYS : CLIENT_REPEAT_REFUSED,
+        &message, err);
     *response = is_ok ? message.bytes : NULL;
     *response_size = is_ok ? message.size : 0;
     return is_ok;
@@ -203,8 +212,8 @@ static bool is_serving(struct polarys_client *client, uint64_t deadline_ms,
     struct transport_message response;
     bool serves = false;
 
-    if (!transport_unary(client->transport, "/grpc.health.v1.Health/Check", "", 0, deadline_ms,
-                         &response, err)) {
+    struct transport_request request = {"/grpc.health.v1.Health/Check", "", 0, deadline_ms};
+    if (!transport_unary(client->transport, &request, &response, err)) {
         return false;
     }
     Grpc__Health__V1__HealthCheckResponse *check =
@@ -234,6 +243,6 @@ bool polarys_client_wait_ready(struct polarys_client *client, uint32_t timeout_m
         if (transport_now_ms() + READY_POLL_MS >= end_ms) {
             return false;
         }
-        client_sleep_ms(READY_POLL_MS);
+        transport_sleep_ms(READY_POLL_MS);
     }
 }

@@ -7,6 +7,7 @@
 #define CLIENT_CLIENT_INTERNAL_H
 
 #include <protobuf-c/protobuf-c.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "client/error.h"
@@ -19,6 +20,17 @@ struct polarys_client {
     /* Immutable after open. */
     struct polarys_client_options options; /* strings owned */
     struct transport *transport;
+
+    pthread_mutex_t mutex;
+    /* Guarded by mutex. */
+    struct polarys_client_limits limits;
+    bool has_limits;
+};
+
+enum {
+    /* Every server takes a request of so many bytes, whatever its settings. */
+    CLIENT_REQUEST_BYTES_SURE = 4 << 20,
+    CLIENT_DELAY_MS_MAX = 5000, /* between two attempts, whatever the server asks for */
 };
 
 /* How a failed attempt may be repeated. */
@@ -42,17 +54,19 @@ struct client_call {
 ProtobufCMessage *client_invoke(struct polarys_client *client, const struct client_call *call,
                                 struct polarys_client_error *err);
 
-/* The same on encoded messages. */
-bool client_invoke_bytes(struct polarys_client *client, const char *method, const void *request,
-                         size_t request_size, enum client_repeat repeat,
-                         struct transport_message *response, struct polarys_client_error *err);
+/* The same on encoded messages; the request's deadline is set here. */
+bool client_invoke_bytes(struct polarys_client *client, struct transport_request request,
+                         enum client_repeat repeat, struct transport_message *response,
+                         struct polarys_client_error *err);
+
+/* False with TOO_LARGE for a message that the server's transport would refuse without a word. Asks the
+ * server for its limits if need be. */
+bool client_request_check(struct polarys_client *client, size_t request_size,
+                          struct polarys_client_error *err);
 
 /* True when `err` may be answered by another attempt; *delay_ms is how long to wait before it. */
 bool client_may_retry(const struct polarys_client *client, const struct polarys_client_error *err,
                       enum client_repeat repeat, uint32_t attempt, uint32_t *delay_ms);
-
-/* Sleeps. */
-void client_sleep_ms(uint32_t duration_ms);
 
 /* Random bytes for request ids. False when the system has none. */
 bool client_random(void *bytes, size_t size);
@@ -75,6 +89,7 @@ static inline ProtobufCBinaryData client_text(const char *text)
 /* Fills a message that the caller owns; `value` borrows. */
 void client_value_fill(Polarys__V1__Value *message, enum polarys_client_value_kind kind,
                        const void *value, size_t value_size);
+void client_range_fill(Polarys__V1__KeyRange *message, const struct polarys_client_range *range);
 /* The messages that a read's consistency needs; they live as long as the request. */
 struct client_consistency {
     Polarys__V1__Consistency message;

@@ -20,6 +20,14 @@ void client_value_fill(Polarys__V1__Value *message, enum polarys_client_value_ki
     }
 }
 
+void client_range_fill(Polarys__V1__KeyRange *message, const struct polarys_client_range *range)
+{
+    polarys__v1__key_range__init(message);
+    message->start_key = client_bytes(range->start, range->start_size);
+    message->end_key = client_bytes(range->end, range->end_size);
+    message->prefix = client_bytes(range->prefix, range->prefix_size);
+}
+
 Polarys__V1__Consistency *client_consistency_fill(struct client_consistency *room,
                                                   const struct polarys_client_read *read)
 {
@@ -99,7 +107,7 @@ Google__Protobuf__Timestamp *client_time_fill(Google__Protobuf__Timestamp *room,
 
 uint64_t client_time_ms(const Google__Protobuf__Timestamp *time)
 {
-    if (time == NULL || time->seconds < 0) {
+    if (time == NULL || time->seconds < 0 || time->nanos < 0) {
         return 0;
     }
     return (uint64_t)time->seconds * 1000 + (uint64_t)(time->nanos / 1000000);

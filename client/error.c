@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading what a server says about an error. The bytes come from the network: whatever does not decode is
+ * left out, whatever is too long is cut.
+ */
 #include "client/error.h"
 
 #include <stdarg.h>
@@ -72,6 +76,13 @@ static void text_copy(char *to, size_t to_size, const void *from, size_t size)
     to[size] = '\0';
 }
 
+void client_error_reason_set(struct polarys_client_error *err, const char *reason)
+{
+    if (err != NULL) {
+        text_copy(err->reason, sizeof(err->reason), reason, strlen(reason));
+    }
+}
+
 void client_error_metadata_add(struct polarys_client_error *err, const void *name, size_t name_size,
                                const void *value, size_t value_size)
 {
@@ -108,17 +119,23 @@ static void error_info_read(struct polarys_client_error *err, const ProtobufCBin
     google__rpc__error_info__free_unpacked(info, NULL);
 }
 
+void client_error_retry_set(struct polarys_client_error *err,
+                            const Google__Protobuf__Duration *delay)
+{
+    enum { DELAY_SECONDS_MAX = 86400, NANOS_MAX = 999999999 };
+    if (err != NULL && delay != NULL && delay->seconds >= 0 && delay->seconds < DELAY_SECONDS_MAX &&
+        delay->nanos >= 0 && delay->nanos <= NANOS_MAX) {
+        err->retry_after_ms = (uint32_t)delay->seconds * 1000 + (uint32_t)(delay->nanos / 1000000);
+    }
+}
+
 static void retry_info_read(struct polarys_client_error *err, const ProtobufCBinaryData *bytes)
 {
     Google__Rpc__RetryInfo *info = google__rpc__retry_info__unpack(NULL, bytes->len, bytes->data);
     if (info == NULL) {
         return;
     }
-    if (info->retry_delay != NULL && info->retry_delay->seconds >= 0 &&
-        info->retry_delay->seconds < 86400) {
-        err->retry_after_ms = (uint32_t)info->retry_delay->seconds * 1000 +
-                              (uint32_t)(info->retry_delay->nanos / 1000000);
-    }
+    client_error_retry_set(err, info->retry_delay);
     google__rpc__retry_info__free_unpacked(info, NULL);
 }
 

@@ -14,11 +14,11 @@ struct write_id {
 };
 
 static void write_id_choose(struct write_id *id, const struct polarys_client *client,
-                            const struct polarys_client_write *write)
+                            const uint8_t *given)
 {
-    id->is_set = write->has_request_id;
-    if (write->has_request_id) {
-        memcpy(id->bytes, write->request_id, sizeof(id->bytes));
+    id->is_set = given != NULL;
+    if (given != NULL) {
+        memcpy(id->bytes, given, sizeof(id->bytes));
     } else if (client->options.makes_request_ids) {
         id->is_set = client_random(id->bytes, sizeof(id->bytes));
     }
@@ -48,7 +48,7 @@ bool polarys_client_put(struct polarys_client *client, const struct polarys_clie
     struct client_precondition precondition;
     struct write_id id;
 
-    write_id_choose(&id, client, write);
+    write_id_choose(&id, client, write->has_request_id ? write->request_id : NULL);
     client_value_fill(&value, write->kind, write->value, write->value_size);
     request.database = client_text(write->database);
     request.table = client_text(write->table);
@@ -79,7 +79,7 @@ bool polarys_client_update(struct polarys_client *client, const struct polarys_c
     struct client_precondition precondition;
     struct write_id id;
 
-    write_id_choose(&id, client, write);
+    write_id_choose(&id, client, write->has_request_id ? write->request_id : NULL);
     request.database = client_text(write->database);
     request.table = client_text(write->table);
     request.key = client_bytes(write->key, write->key_size);
@@ -112,7 +112,7 @@ bool polarys_client_delete(struct polarys_client *client, const struct polarys_c
     struct client_precondition precondition;
     struct write_id id;
 
-    write_id_choose(&id, client, write);
+    write_id_choose(&id, client, write->has_request_id ? write->request_id : NULL);
     request.database = client_text(write->database);
     request.table = client_text(write->table);
     request.key = client_bytes(write->key, write->key_size);
@@ -132,17 +132,17 @@ bool polarys_client_delete(struct polarys_client *client, const struct polarys_c
     return true;
 }
 
-bool polarys_client_get(struct polarys_client *client, const char *database, const char *table,
-                        const void *key, size_t key_size, const struct polarys_client_read *read,
+bool polarys_client_get(struct polarys_client *client, const struct polarys_client_key *key,
+                        const struct polarys_client_read *read,
                         struct polarys_client_document *document, struct polarys_client_error *err)
 {
     Polarys__V1__GetRequest request = POLARYS__V1__GET_REQUEST__INIT;
     struct client_consistency consistency;
 
     memset(document, 0, sizeof(*document));
-    request.database = client_text(database);
-    request.table = client_text(table);
-    request.key = client_bytes(key, key_size);
+    request.database = client_text(key->database);
+    request.table = client_text(key->table);
+    request.key = client_bytes(key->key, key->key_size);
     request.consistency = client_consistency_fill(&consistency, read);
 
     struct client_call call = {"/polarys.v1.KvService/Get", &request.base,
@@ -161,27 +161,26 @@ bool polarys_client_get(struct polarys_client *client, const char *database, con
     return is_ok;
 }
 
-bool polarys_client_delete_range(struct polarys_client *client, const char *database,
-                                 const char *table, const struct polarys_client_range *range,
+bool polarys_client_delete_range(struct polarys_client *client,
+                                 const struct polarys_client_range_write *write,
                                  struct polarys_client_result *result,
                                  struct polarys_client_error *err)
 {
     Polarys__V1__DeleteRangeRequest request = POLARYS__V1__DELETE_RANGE_REQUEST__INIT;
-    Polarys__V1__KeyRange key_range = POLARYS__V1__KEY_RANGE__INIT;
-    uint8_t id[POLARYS_CLIENT_REQUEST_ID_SIZE];
-    bool has_id = client->options.makes_request_ids && client_random(id, sizeof(id));
+    Polarys__V1__KeyRange range = POLARYS__V1__KEY_RANGE__INIT;
+    struct write_id id;
 
-    key_range.start_key = client_bytes(range->start, range->start_size);
-    key_range.end_key = client_bytes(range->end, range->end_size);
-    key_range.prefix = client_bytes(range->prefix, range->prefix_size);
-    request.database = client_text(database);
-    request.table = client_text(table);
-    request.range = &key_range;
-    request.request_id = client_bytes(id, has_id ? sizeof(id) : 0);
+    write_id_choose(&id, client, write->has_request_id ? write->request_id : NULL);
+    client_range_fill(&range, &write->range);
+    request.database = client_text(write->database);
+    request.table = client_text(write->table);
+    request.range = &range;
+    request.durability = client_durability(write->durability);
+    request.request_id = write_id_field(&id);
 
     struct client_call call = {"/polarys.v1.KvService/DeleteRange", &request.base,
                                &polarys__v1__delete_range_response__descriptor,
-                               has_id ? CLIENT_REPEAT_ALWAYS : CLIENT_REPEAT_REFUSED};
+                               id.is_set ? CLIENT_REPEAT_ALWAYS : CLIENT_REPEAT_REFUSED};
     Polarys__V1__DeleteRangeResponse *response =
         (Polarys__V1__DeleteRangeResponse *)client_invoke(client, &call, err);
     if (response == NULL) {

@@ -13,6 +13,9 @@
  * harm are retried with back-off when the server says UNAVAILABLE or the connection breaks; writes carry a
  * request id for that, so that a retry never writes twice.
  *
+ * A request that the server's transport would refuse for its size is refused here, as
+ * INVALID_ARGUMENT/TOO_LARGE with the metadata `limit` and `size`: the server could not say so.
+ *
  * Threads: a client may be used from any number of threads at once; a batch, a scan and a bulk writer
  * belong to one thread at a time. Never fork after polarys_client_open.
  *
@@ -43,7 +46,8 @@ enum {
     POLARYS_CLIENT_REQUEST_ID_SIZE = 16,
 };
 
-/* The gRPC status codes (numbers as on the wire). */
+/* The gRPC status codes (numbers as on the wire). Every function that can fail returns false then and fills
+ * `err`, which may be NULL. */
 enum polarys_client_status {
     POLARYS_CLIENT_OK = 0,
     POLARYS_CLIENT_CANCELLED = 1,
@@ -90,9 +94,9 @@ struct polarys_client;
 
 /* Set by polarys_client_options_init. Strings are copied by open. */
 struct polarys_client_options {
-    const char *endpoint;        /* "127.0.0.1:7480", or "unix:/path" */
+    const char *endpoint;        /* HOST:PORT or "unix:/path"; NULL: "127.0.0.1:7480" */
     uint32_t timeout_ms;         /* of one call, retries included: 10,000; 0: none */
-    uint32_t connect_timeout_ms; /* 5,000 */
+    uint32_t connect_timeout_ms; /* of one attempt to connect: 5,000 */
     uint32_t retries_max;        /* after the first attempt: 3 */
     uint32_t retry_delay_ms;     /* first back-off, doubled with jitter each time: 100 */
     uint32_t message_bytes_max;  /* receive limit: 20 MiB */
@@ -176,6 +180,7 @@ struct polarys_client_write {
     uint8_t request_id[POLARYS_CLIENT_REQUEST_ID_SIZE];
 };
 
+/* What a write did. */
 struct polarys_client_result {
     uint64_t version;  /* of the commit */
     uint8_t token[64]; /* read-your-writes: pass to polarys_client_read */
@@ -195,22 +200,33 @@ struct polarys_client_document {
 };
 POLARYS_CLIENT_API void polarys_client_document_free(struct polarys_client_document *document);
 
-/* `result` may be NULL. False fills `err`. */
+/* Writes a whole document. `result` may be NULL, here and below. */
 POLARYS_CLIENT_API bool polarys_client_put(struct polarys_client *client,
                                            const struct polarys_client_write *write,
                                            struct polarys_client_result *result,
                                            struct polarys_client_error *err);
+/* Merges a JSON merge patch (RFC 7386) into a document that is there. */
 POLARYS_CLIENT_API bool polarys_client_update(struct polarys_client *client,
                                               const struct polarys_client_write *write,
                                               struct polarys_client_result *result,
                                               struct polarys_client_error *err);
+/* A key that is not there is no error, unless a precondition says so. */
 POLARYS_CLIENT_API bool polarys_client_delete(struct polarys_client *client,
                                               const struct polarys_client_write *write,
                                               struct polarys_client_result *result,
                                               struct polarys_client_error *err);
-/* KEY_NOT_FOUND is an error like any other (status NOT_FOUND). `read` may be NULL. */
-POLARYS_CLIENT_API bool polarys_client_get(struct polarys_client *client, const char *database,
-                                           const char *table, const void *key, size_t key_size,
+
+/* Which document. Zero-initialise. */
+struct polarys_client_key {
+    const char *database;
+    const char *table;
+    const void *key;
+    size_t key_size;
+};
+/* KEY_NOT_FOUND is an error like any other (status NOT_FOUND). `read` may be NULL: STRONG. The document is
+ * zeroed on failure. */
+POLARYS_CLIENT_API bool polarys_client_get(struct polarys_client *client,
+                                           const struct polarys_client_key *key,
                                            const struct polarys_client_read *read,
                                            struct polarys_client_document *document,
                                            struct polarys_client_error *err);
@@ -225,18 +241,29 @@ struct polarys_client_range {
     const void *prefix;
     size_t prefix_size;
 };
-/* One commit, however many documents. */
+
+/* Zero-initialise. */
+struct polarys_client_range_write {
+    const char *database;
+    const char *table;
+    struct polarys_client_range range;
+    enum polarys_client_durability durability;
+    bool has_request_id; /* false: the client makes one up */
+    uint8_t request_id[POLARYS_CLIENT_REQUEST_ID_SIZE];
+};
+/* Deletes every document of a range in one commit, however many there are. */
 POLARYS_CLIENT_API bool polarys_client_delete_range(struct polarys_client *client,
-                                                    const char *database, const char *table,
-                                                    const struct polarys_client_range *range,
+                                                    const struct polarys_client_range_write *write,
                                                     struct polarys_client_result *result,
                                                     struct polarys_client_error *err);
 
 /* ---- atomic batches ---- */
 
 struct polarys_client_batch;
+/* NULL: no memory. The client must outlive it. */
 POLARYS_CLIENT_API struct polarys_client_batch *polarys_client_batch_create(
     struct polarys_client *client, const char *database);
+/* Accepts NULL. */
 POLARYS_CLIENT_API void polarys_client_batch_destroy(struct polarys_client_batch *batch);
 /* Copies what it is given; only table, key, value, kind, expiry and precondition of `write` count. False:
  * no memory. */
@@ -261,10 +288,12 @@ struct polarys_client_scan_options {
     bool is_keys_only;
     uint64_t limit; /* 0: none */
     struct polarys_client_read read;
+    uint32_t reconnect_ms; /* keeps trying a vanished server for so long; 0: as the client's calls do */
 };
 
 struct polarys_client_scan;
-/* The scan reads one version from beginning to end and resumes by itself after a broken connection. */
+/* The scan reads one version from beginning to end and resumes by itself after a broken connection. What
+ * is wrong with the request shows on the first next. Copies what `options` points to. */
 POLARYS_CLIENT_API bool polarys_client_scan_open(struct polarys_client *client,
                                                  const struct polarys_client_scan_options *options,
                                                  struct polarys_client_scan **out,
@@ -275,6 +304,7 @@ POLARYS_CLIENT_API bool polarys_client_scan_next(struct polarys_client_scan *sca
                                                  bool *has_document,
                                                  struct polarys_client_document *document,
                                                  struct polarys_client_error *err);
+/* The version that is read; 0 before the first document. */
 POLARYS_CLIENT_API uint64_t polarys_client_scan_version(const struct polarys_client_scan *scan);
 /* Ends it early if need be. Accepts NULL. */
 POLARYS_CLIENT_API void polarys_client_scan_close(struct polarys_client_scan *scan);
@@ -288,30 +318,46 @@ struct polarys_client_bulk_options {
     enum polarys_client_durability durability;
     uint32_t batch_records_max; /* 0: 500 */
     uint32_t batch_bytes_max;   /* 0: 256 KiB; at most 1 MiB */
-    uint32_t reconnect_ms;      /* keeps trying a vanished server for so long: 0: 10,000 */
+    uint32_t reconnect_ms;      /* the longest without progress before it gives up: 0: 10,000 */
     /* Called from put, flush and close with the number of records durable so far. May be NULL. */
     void (*progress)(void *context, uint64_t records_acked, uint64_t bytes_acked);
     void *context;
 };
 
+
+/* A record to write. Zero-initialise. */
+struct polarys_client_record {
+    const void *key;
+    size_t key_size;
+    enum polarys_client_value_kind kind;
+    const void *value;
+    size_t value_size;
+    uint64_t expires_at_ms; /* Unix time; 0: never */
+};
+
 struct polarys_client_bulk;
+/*
+ * Connects with the first full batch. A session that breaks is resumed behind the last batch that the
+ * server has; a server that has forgotten the session gets the batches that it never acknowledged once
+ * more, which leaves the same documents.
+ */
 POLARYS_CLIENT_API bool polarys_client_bulk_open(struct polarys_client *client,
                                                  const struct polarys_client_bulk_options *options,
                                                  struct polarys_client_bulk **out,
                                                  struct polarys_client_error *err);
 /* Queues one record (copied); blocks while the server's window is full. An error is about some earlier
  * batch and ends the writer: only close is left. */
-POLARYS_CLIENT_API bool polarys_client_bulk_put(struct polarys_client_bulk *bulk, const void *key,
-                                                size_t key_size,
-                                                enum polarys_client_value_kind kind,
-                                                const void *value, size_t value_size,
+POLARYS_CLIENT_API bool polarys_client_bulk_put(struct polarys_client_bulk *bulk,
+                                                const struct polarys_client_record *record,
                                                 struct polarys_client_error *err);
+/* Queues the deletion of a key, whether it is there or not. */
 POLARYS_CLIENT_API bool polarys_client_bulk_delete(struct polarys_client_bulk *bulk,
                                                    const void *key, size_t key_size,
                                                    struct polarys_client_error *err);
 /* Waits until every record so far is acknowledged. */
 POLARYS_CLIENT_API bool polarys_client_bulk_flush(struct polarys_client_bulk *bulk,
                                                   struct polarys_client_error *err);
+/* Records acknowledged so far. */
 POLARYS_CLIENT_API uint64_t polarys_client_bulk_acked(const struct polarys_client_bulk *bulk);
 /* Flushes and frees, on failure too. */
 POLARYS_CLIENT_API bool polarys_client_bulk_close(struct polarys_client_bulk *bulk,
@@ -326,34 +372,44 @@ struct polarys_client_table {
     uint64_t created_time_ms;
 };
 
+/* Errors: ALREADY_EXISTS/TABLE_EXISTS, NOT_FOUND/DATABASE_NOT_FOUND. */
 POLARYS_CLIENT_API bool polarys_client_table_create(struct polarys_client *client,
                                                     const char *database, const char *table,
+                                                    struct polarys_client_result *result,
                                                     struct polarys_client_error *err);
+/* Drops the table with its documents. */
 POLARYS_CLIENT_API bool polarys_client_table_drop(struct polarys_client *client,
                                                   const char *database, const char *table,
+                                                  struct polarys_client_result *result,
                                                   struct polarys_client_error *err);
+/* Deletes every document in one commit; the table stays. */
 POLARYS_CLIENT_API bool polarys_client_table_truncate(struct polarys_client *client,
                                                       const char *database, const char *table,
+                                                      struct polarys_client_result *result,
                                                       struct polarys_client_error *err);
 POLARYS_CLIENT_API bool polarys_client_table_get(struct polarys_client *client,
                                                  const char *database, const char *table,
                                                  struct polarys_client_table *info,
                                                  struct polarys_client_error *err);
-/* `each` returns false to stop. */
+/* By name; `each` returns false to stop. */
 POLARYS_CLIENT_API bool polarys_client_table_list(
     struct polarys_client *client, const char *database,
     bool (*each)(void *context, const struct polarys_client_table *info), void *context,
     struct polarys_client_error *err);
 POLARYS_CLIENT_API bool polarys_client_database_create(struct polarys_client *client,
                                                        const char *database,
+                                                       struct polarys_client_result *result,
                                                        struct polarys_client_error *err);
+/* Drops the database with its tables; "default" cannot be dropped. */
 POLARYS_CLIENT_API bool polarys_client_database_drop(struct polarys_client *client,
                                                      const char *database,
+                                                     struct polarys_client_result *result,
                                                      struct polarys_client_error *err);
 POLARYS_CLIENT_API bool polarys_client_database_list(
     struct polarys_client *client,
     bool (*each)(void *context, const char *database, uint64_t created_version), void *context,
     struct polarys_client_error *err);
+/* How many documents the table has, exactly. `read` may be NULL: STRONG. */
 POLARYS_CLIENT_API bool polarys_client_count(struct polarys_client *client, const char *database,
                                              const char *table,
                                              const struct polarys_client_read *read,
@@ -361,16 +417,33 @@ POLARYS_CLIENT_API bool polarys_client_count(struct polarys_client *client, cons
 
 /* ---- any RPC ---- */
 
+/* A unary call with an encoded request message. Zero-initialise. */
+struct polarys_client_rpc {
+    const char *method; /* "/polarys.v1.AdminService/GetStatus" */
+    const void *request;
+    size_t request_size;
+    bool is_repeatable; /* retried like a read; otherwise only when the server says it did nothing */
+};
+
 /*
- * One unary call of `method` ("/polarys.v1.AdminService/GetStatus") with an encoded request message; the
- * encoded response is malloc'd into *response (free it with free). Retried like a read when
- * is_repeatable. For the RPCs that have no function of their own here.
+ * Makes the call, for the RPCs that have no function of their own here. The encoded response is malloc'd
+ * into *response (free it with free), NULL on failure.
  */
-POLARYS_CLIENT_API bool polarys_client_call(struct polarys_client *client, const char *method,
-                                            const void *request, size_t request_size,
-                                            bool is_repeatable, uint8_t **response,
-                                            size_t *response_size,
+POLARYS_CLIENT_API bool polarys_client_call(struct polarys_client *client,
+                                            const struct polarys_client_rpc *rpc,
+                                            uint8_t **response, size_t *response_size,
                                             struct polarys_client_error *err);
+
+/* What the server publishes in GetServerInfo and a writer has to keep to. */
+struct polarys_client_limits {
+    uint64_t value_bytes_max;
+    uint64_t request_bytes_max; /* of one message */
+};
+
+/* Asks the server once and remembers its answer. */
+POLARYS_CLIENT_API bool polarys_client_limits_get(struct polarys_client *client,
+                                                  struct polarys_client_limits *limits,
+                                                  struct polarys_client_error *err);
 
 /* "0.1.0". Static storage. */
 POLARYS_CLIENT_API const char *polarys_client_version_text(void);

@@ -14,8 +14,8 @@ struct polarys_client_scan {
     struct polarys_client_scan_options options; /* strings and keys owned */
     uint64_t version;                           /* 0 until the first message */
     uint64_t returned;                          /* documents handed out */
-    uint8_t
-        *last_key; /* of the last document handed out; one byte more than its size is allocated */
+    /* Of the last document handed out; one byte more than its size is allocated. */
+    uint8_t *last_key;
     size_t last_key_size;
     size_t last_key_capacity;
 
@@ -24,6 +24,7 @@ struct polarys_client_scan {
     size_t next; /* in message->documents */
     bool is_done;
     uint32_t attempts; /* breaks in a row without a document */
+    uint64_t broken_since_ms;
 };
 
 static void *copy_of(const void *bytes, size_t size)
@@ -63,9 +64,7 @@ static bool scan_send(struct polarys_client_scan *scan, struct polarys_client_er
     struct polarys_client_read read = options->read;
     struct transport_message packed;
 
-    range.start_key = client_bytes(options->range.start, options->range.start_size);
-    range.end_key = client_bytes(options->range.end, options->range.end_size);
-    range.prefix = client_bytes(options->range.prefix, options->range.prefix_size);
+    client_range_fill(&range, &options->range);
     if (scan->version != 0) {
         read.consistency = POLARYS_CLIENT_SNAPSHOT;
         read.version = scan->version;
@@ -126,6 +125,23 @@ static void message_drop(struct polarys_client_scan *scan)
     scan->next = 0;
 }
 
+/* True when a broken stream may be opened again, after *delay_ms. */
+static bool may_go_on(struct polarys_client_scan *scan, const struct polarys_client_error *why,
+                      uint32_t *delay_ms)
+{
+    uint32_t reconnect_ms = scan->options.reconnect_ms;
+    uint64_t now_ms = transport_now_ms();
+
+    if (scan->attempts == 0) {
+        scan->broken_since_ms = now_ms;
+    }
+    if (client_may_retry(scan->client, why, CLIENT_REPEAT_ALWAYS, scan->attempts, delay_ms)) {
+        return true;
+    }
+    return why->status == POLARYS_CLIENT_UNAVAILABLE &&
+           now_ms + *delay_ms < scan->broken_since_ms + reconnect_ms;
+}
+
 /* The stream ended. True: the scan may go on (or is done); false fills `err`. */
 static bool stream_ended(struct polarys_client_scan *scan, Polarys__V1__ScanEndReason reason,
                          struct polarys_client_error *err)
@@ -137,14 +153,18 @@ static bool stream_ended(struct polarys_client_scan *scan, Polarys__V1__ScanEndR
 
     transport_stream_destroy(scan->stream);
     scan->stream = NULL;
-    if (is_ok && reason != POLARYS__V1__SCAN_END_REASON__SCAN_END_REASON_TIME_REACHED &&
-        reason != POLARYS__V1__SCAN_END_REASON__SCAN_END_REASON_BYTES_REACHED) {
+    if (is_ok && (reason == POLARYS__V1__SCAN_END_REASON__SCAN_END_REASON_END_OF_RANGE ||
+                  reason == POLARYS__V1__SCAN_END_REASON__SCAN_END_REASON_LIMIT_REACHED)) {
         scan->is_done = true;
         return true;
     }
+    if (is_ok && reason == POLARYS__V1__SCAN_END_REASON__SCAN_END_REASON_UNSPECIFIED) {
+        /* Taking this for the end could leave documents out. */
+        client_error_set(&why, POLARYS_CLIENT_UNAVAILABLE, "scan: the stream ended too early");
+        is_ok = false;
+    }
     if (!is_ok) {
-        if (!client_may_retry(scan->client, &why, CLIENT_REPEAT_ALWAYS, scan->attempts,
-                              &delay_ms)) {
+        if (!may_go_on(scan, &why, &delay_ms)) {
             if (err != NULL) {
                 *err = why;
                 err->attempts = scan->attempts + 1;
@@ -152,7 +172,7 @@ static bool stream_ended(struct polarys_client_scan *scan, Polarys__V1__ScanEndR
             return false;
         }
         scan->attempts++;
-        client_sleep_ms(delay_ms);
+        transport_sleep_ms(delay_ms);
     }
     return scan_send(scan, err);
 }

@@ -2,6 +2,7 @@
 /*
  * Databases, tables and counts.
  */
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,20 +24,38 @@ static void schema_id_make(struct schema_id *id)
     id->repeat = is_set ? CLIENT_REPEAT_ALWAYS : CLIENT_REPEAT_REFUSED;
 }
 
-/* Makes the call and forgets the answer. */
-static bool invoke_and_drop(struct polarys_client *client, const struct client_call *call,
-                            struct polarys_client_error *err)
+/* The head that the answers to all schema changes share: header, then version. */
+struct schema_answer {
+    ProtobufCMessage base;
+    Polarys__V1__ResponseHeader *header;
+    uint64_t version;
+};
+#define SCHEMA_ANSWER_CHECK(type)                                                                  \
+    _Static_assert(offsetof(type, header) == offsetof(struct schema_answer, header) &&             \
+                       offsetof(type, version) == offsetof(struct schema_answer, version),         \
+                   "an answer of another shape")
+SCHEMA_ANSWER_CHECK(Polarys__V1__CreateTableResponse);
+SCHEMA_ANSWER_CHECK(Polarys__V1__DropTableResponse);
+SCHEMA_ANSWER_CHECK(Polarys__V1__TruncateTableResponse);
+SCHEMA_ANSWER_CHECK(Polarys__V1__CreateDatabaseResponse);
+SCHEMA_ANSWER_CHECK(Polarys__V1__DropDatabaseResponse);
+
+static bool schema_invoke(struct polarys_client *client, const struct client_call *call,
+                          struct polarys_client_result *result, struct polarys_client_error *err)
 {
     ProtobufCMessage *response = client_invoke(client, call, err);
     if (response == NULL) {
         return false;
     }
+    const struct schema_answer *answer = (const struct schema_answer *)response;
+    client_result_fill(result, answer->header, answer->version);
     protobuf_c_message_free_unpacked(response, NULL);
     return true;
 }
 
 bool polarys_client_table_create(struct polarys_client *client, const char *database,
-                                 const char *table, struct polarys_client_error *err)
+                                 const char *table, struct polarys_client_result *result,
+                                 struct polarys_client_error *err)
 {
     Polarys__V1__CreateTableRequest request = POLARYS__V1__CREATE_TABLE_REQUEST__INIT;
     struct schema_id id;
@@ -46,11 +65,12 @@ bool polarys_client_table_create(struct polarys_client *client, const char *data
     request.request_id = client_bytes(id.bytes, id.size);
     struct client_call call = {"/polarys.v1.TableService/CreateTable", &request.base,
                                &polarys__v1__create_table_response__descriptor, id.repeat};
-    return invoke_and_drop(client, &call, err);
+    return schema_invoke(client, &call, result, err);
 }
 
 bool polarys_client_table_drop(struct polarys_client *client, const char *database,
-                               const char *table, struct polarys_client_error *err)
+                               const char *table, struct polarys_client_result *result,
+                               struct polarys_client_error *err)
 {
     Polarys__V1__DropTableRequest request = POLARYS__V1__DROP_TABLE_REQUEST__INIT;
     struct schema_id id;
@@ -60,11 +80,12 @@ bool polarys_client_table_drop(struct polarys_client *client, const char *databa
     request.request_id = client_bytes(id.bytes, id.size);
     struct client_call call = {"/polarys.v1.TableService/DropTable", &request.base,
                                &polarys__v1__drop_table_response__descriptor, id.repeat};
-    return invoke_and_drop(client, &call, err);
+    return schema_invoke(client, &call, result, err);
 }
 
 bool polarys_client_table_truncate(struct polarys_client *client, const char *database,
-                                   const char *table, struct polarys_client_error *err)
+                                   const char *table, struct polarys_client_result *result,
+                                   struct polarys_client_error *err)
 {
     Polarys__V1__TruncateTableRequest request = POLARYS__V1__TRUNCATE_TABLE_REQUEST__INIT;
     struct schema_id id;
@@ -74,11 +95,11 @@ bool polarys_client_table_truncate(struct polarys_client *client, const char *da
     request.request_id = client_bytes(id.bytes, id.size);
     struct client_call call = {"/polarys.v1.TableService/TruncateTable", &request.base,
                                &polarys__v1__truncate_table_response__descriptor, id.repeat};
-    return invoke_and_drop(client, &call, err);
+    return schema_invoke(client, &call, result, err);
 }
 
 bool polarys_client_database_create(struct polarys_client *client, const char *database,
-                                    struct polarys_client_error *err)
+                                    struct polarys_client_result *result, struct polarys_client_error *err)
 {
     Polarys__V1__CreateDatabaseRequest request = POLARYS__V1__CREATE_DATABASE_REQUEST__INIT;
     struct schema_id id;
@@ -87,11 +108,11 @@ bool polarys_client_database_create(struct polarys_client *client, const char *d
     request.request_id = client_bytes(id.bytes, id.size);
     struct client_call call = {"/polarys.v1.TableService/CreateDatabase", &request.base,
                                &polarys__v1__create_database_response__descriptor, id.repeat};
-    return invoke_and_drop(client, &call, err);
+    return schema_invoke(client, &call, result, err);
 }
 
 bool polarys_client_database_drop(struct polarys_client *client, const char *database,
-                                  struct polarys_client_error *err)
+                                  struct polarys_client_result *result, struct polarys_client_error *err)
 {
     Polarys__V1__DropDatabaseRequest request = POLARYS__V1__DROP_DATABASE_REQUEST__INIT;
     struct schema_id id;
@@ -100,7 +121,7 @@ bool polarys_client_database_drop(struct polarys_client *client, const char *dat
     request.request_id = client_bytes(id.bytes, id.size);
     struct client_call call = {"/polarys.v1.TableService/DropDatabase", &request.base,
                                &polarys__v1__drop_database_response__descriptor, id.repeat};
-    return invoke_and_drop(client, &call, err);
+    return schema_invoke(client, &call, result, err);
 }
 
 static void name_copy(char to[129], const ProtobufCBinaryData *name)
@@ -144,6 +165,20 @@ bool polarys_client_table_get(struct polarys_client *client, const char *databas
     return has_info;
 }
 
+/* Copies the token of the next page; *token stays NULL at the end. False: no memory. */
+static bool token_take(char **token, const ProtobufCBinaryData *from,
+                       struct polarys_client_error *err)
+{
+    if (from->len == 0) {
+        return true;
+    }
+    *token = strndup((const char *)from->data, from->len);
+    if (*token == NULL) {
+        client_error_set(err, POLARYS_CLIENT_RESOURCE_EXHAUSTED, "no memory for a page token");
+    }
+    return *token != NULL;
+}
+
 /* One page; `token` is replaced by the next page's (malloc'd, NULL at the end). */
 static bool table_page(struct polarys_client *client, const char *database, char **token,
                        bool (*each)(void *context, const struct polarys_client_table *info),
@@ -169,12 +204,9 @@ static bool table_page(struct polarys_client *client, const char *database, char
         table_fill(&info, response->tables[i]);
         goes_on = each(context, &info);
     }
-    if (goes_on && response->next_page_token.len > 0) {
-        *token =
-            strndup((const char *)response->next_page_token.data, response->next_page_token.len);
-    }
+    bool is_ok = !goes_on || token_take(token, &response->next_page_token, err);
     polarys__v1__list_tables_response__free_unpacked(response, NULL);
-    return true;
+    return is_ok;
 }
 
 bool polarys_client_table_list(struct polarys_client *client, const char *database,
@@ -214,12 +246,9 @@ static bool database_page(struct polarys_client *client, char **token,
         name_copy(name, &response->databases[i]->database);
         goes_on = each(context, name, response->databases[i]->create_version);
     }
-    if (goes_on && response->next_page_token.len > 0) {
-        *token =
-            strndup((const char *)response->next_page_token.data, response->next_page_token.len);
-    }
+    bool is_ok = !goes_on || token_take(token, &response->next_page_token, err);
     polarys__v1__list_databases_response__free_unpacked(response, NULL);
-    return true;
+    return is_ok;
 }
 
 bool polarys_client_database_list(struct polarys_client *client,

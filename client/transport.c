@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The channel, and unary calls on it. A call borrows one of a few completion queues, so that calls of
+ * many threads do not wait for each other.
+ */
 #include "client/transport.h"
+
+#include <errno.h>
 
 #include <grpc/byte_buffer.h>
 #include <grpc/byte_buffer_reader.h>
@@ -20,6 +26,13 @@ uint64_t transport_now_ms(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+void transport_sleep_ms(uint32_t duration_ms)
+{
+    struct timespec left = {duration_ms / 1000, (long)(duration_ms % 1000) * 1000000};
+    while (nanosleep(&left, &left) != 0 && errno == EINTR) {
+    }
 }
 
 gpr_timespec transport_deadline(uint64_t deadline_ms)
@@ -86,7 +99,8 @@ bool transport_open(const struct polarys_client_options *options, struct transpo
         integer_arg(GRPC_ARG_ENABLE_RETRIES, 0),
         integer_arg(GRPC_ARG_MINIMAL_STACK, 0),
         integer_arg(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50),
-        integer_arg(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 50),
+        /* In spite of its name this is how long an attempt to connect may take. */
+        integer_arg(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, (int)options->connect_timeout_ms),
         integer_arg(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000),
         integer_arg(GRPC_ARG_MAX_METADATA_SIZE, 64 * 1024),
     };
@@ -197,33 +211,47 @@ static grpc_call_error unary_start(grpc_call *call, grpc_byte_buffer *request,
     return grpc_call_start_batch(call, ops, 6, call, NULL);
 }
 
-bool transport_unary(struct transport *transport, const char *method, const void *request,
-                     size_t request_size, uint64_t deadline_ms, struct transport_message *response,
-                     struct polarys_client_error *err)
+/* Takes the outcome of a call that has ended. */
+static bool unary_reply_take(const struct transport_request *request, struct unary_reply *reply,
+                             struct transport_message *response, struct polarys_client_error *err)
+{
+    if (reply->status != GRPC_STATUS_OK) {
+        transport_error_fill(err, reply->status, &reply->text, &reply->trailing);
+        return false;
+    }
+    if (reply->message == NULL) {
+        client_error_set(err, POLARYS_CLIENT_INTERNAL, "%s: the answer has no message",
+                         request->method);
+        return false;
+    }
+    if (!transport_message_take(reply->message, response)) {
+        client_error_set(err, POLARYS_CLIENT_RESOURCE_EXHAUSTED, "no memory for an answer");
+        return false;
+    }
+    return true;
+}
+
+bool transport_unary(struct transport *transport, const struct transport_request *request,
+                     struct transport_message *response, struct polarys_client_error *err)
 {
     struct unary_reply reply;
     grpc_completion_queue *queue = queue_acquire(transport);
-    grpc_slice path = grpc_slice_from_copied_string(method);
+    grpc_slice path = grpc_slice_from_copied_string(request->method);
     grpc_call *call =
         grpc_channel_create_call(transport->channel, NULL, GRPC_PROPAGATE_DEFAULTS, queue, path,
-                                 NULL, transport_deadline(deadline_ms), NULL);
-    grpc_byte_buffer *buffer = transport_buffer_create(request, request_size);
+                                 NULL, transport_deadline(request->deadline_ms), NULL);
+    grpc_byte_buffer *buffer = transport_buffer_create(request->bytes, request->size);
     bool is_ok = false;
 
     response->bytes = NULL;
     response->size = 0;
     unary_reply_init(&reply);
     if (unary_start(call, buffer, &reply) != GRPC_CALL_OK) {
-        client_error_set(err, POLARYS_CLIENT_INTERNAL, "%s: gRPC refused the call", method);
+        client_error_set(err, POLARYS_CLIENT_INTERNAL, "%s: gRPC refused the call",
+                         request->method);
     } else {
         (void)grpc_completion_queue_pluck(queue, call, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
-        if (reply.status != GRPC_STATUS_OK) {
-            transport_error_fill(err, reply.status, &reply.text, &reply.trailing);
-        } else if (reply.message == NULL || !transport_message_take(reply.message, response)) {
-            client_error_set(err, POLARYS_CLIENT_INTERNAL, "%s: the answer has no message", method);
-        } else {
-            is_ok = true;
-        }
+        is_ok = unary_reply_take(request, &reply, response, err);
     }
     unary_reply_deinit(&reply);
     grpc_byte_buffer_destroy(buffer);

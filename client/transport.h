@@ -12,6 +12,8 @@
 struct transport;
 struct transport_stream;
 
+enum { TRANSPORT_SEND_MS_MAX = 30000 };
+
 /* Encoded message; free with free(bytes). */
 struct transport_message {
     uint8_t *bytes;
@@ -25,20 +27,26 @@ void transport_close(struct transport *transport); /* accepts NULL */
 
 /* Milliseconds of CLOCK_MONOTONIC. */
 uint64_t transport_now_ms(void);
+void transport_sleep_ms(uint32_t duration_ms);
 
-/*
- * One attempt of a unary call. deadline_ms: on transport_now_ms's clock; 0: none. On success `response`
- * holds the message, owned by the caller.
- */
-bool transport_unary(struct transport *transport, const char *method, const void *request,
-                     size_t request_size, uint64_t deadline_ms, struct transport_message *response,
-                     struct polarys_client_error *err);
+/* A unary call. Borrows. */
+struct transport_request {
+    const char *method;
+    const void *bytes;
+    size_t size;
+    uint64_t deadline_ms; /* on transport_now_ms's clock; 0: none */
+};
+
+/* One attempt. On success `response` holds the message, owned by the caller. */
+bool transport_unary(struct transport *transport, const struct transport_request *request,
+                     struct transport_message *response, struct polarys_client_error *err);
 
 /* Begins a stream of either kind. Errors show on the first receive. False: no memory. */
 bool transport_stream_open(struct transport *transport, const char *method, uint64_t deadline_ms,
                            struct transport_stream **out, struct polarys_client_error *err);
 /* Sends one message and waits until the transport has taken it (receiving meanwhile, so neither side can
- * block the other). False when the stream has ended: transport_stream_finish tells why. */
+ * block the other), but no longer than TRANSPORT_SEND_MS_MAX: then the stream is cancelled. False when the
+ * stream has ended: transport_stream_finish tells why. */
 bool transport_stream_send(struct transport_stream *stream, const void *message, size_t size);
 /* No more messages from here. False when the stream has ended. */
 bool transport_stream_half_close(struct transport_stream *stream);

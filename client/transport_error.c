@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From gRPC's status and trailing metadata to a struct polarys_client_error.
+ */
 #include <grpc/slice.h>
 #include <stdio.h>
 #include <string.h>

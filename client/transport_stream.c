@@ -66,7 +66,8 @@ static bool batch_start(struct transport_stream *stream, const grpc_op *ops, siz
 static void receive_start(struct transport_stream *stream)
 {
     grpc_op op;
-    if (stream->is_receiving || stream->has_ended || stream->has_status ||
+    /* After the status a receive still completes, with what is left or with nothing. */
+    if (stream->is_receiving || stream->has_ended ||
         stream->held_count == STREAM_HELD_MESSAGES_MAX) {
         return;
     }
@@ -171,6 +172,15 @@ bool transport_stream_open(struct transport *transport, const char *method, uint
     return true;
 }
 
+static gpr_timespec wait_until(uint32_t timeout_ms)
+{
+    if (timeout_ms == UINT32_MAX) {
+        return gpr_inf_future(GPR_CLOCK_MONOTONIC);
+    }
+    return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                        gpr_time_from_millis(timeout_ms, GPR_TIMESPAN));
+}
+
 bool transport_stream_send(struct transport_stream *stream, const void *message, size_t size)
 {
     grpc_op op;
@@ -187,8 +197,13 @@ bool transport_stream_send(struct transport_stream *stream, const void *message,
         stream->sending = NULL;
         return false;
     }
+    gpr_timespec deadline = wait_until(TRANSPORT_SEND_MS_MAX);
     while (stream->is_sending) {
-        (void)completion_take(stream, gpr_inf_future(GPR_CLOCK_MONOTONIC));
+        if (!completion_take(stream, deadline)) {
+            /* A peer that reads nothing: the cancelled send completes at once. */
+            grpc_call_cancel(stream->call, NULL);
+            deadline = gpr_inf_future(GPR_CLOCK_MONOTONIC);
+        }
     }
     return !stream->has_failed_send;
 }
@@ -197,18 +212,12 @@ bool transport_stream_half_close(struct transport_stream *stream)
 {
     grpc_op op;
     memset(&op, 0, sizeof(op));
+    if (stream->has_ended || stream->has_failed_send) {
+        return false;
+    }
     op.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
     stream->is_closing = batch_start(stream, &op, 1, &stream->tags.close);
     return stream->is_closing;
-}
-
-static gpr_timespec wait_until(uint32_t timeout_ms)
-{
-    if (timeout_ms == UINT32_MAX) {
-        return gpr_inf_future(GPR_CLOCK_MONOTONIC);
-    }
-    return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-                        gpr_time_from_millis(timeout_ms, GPR_TIMESPAN));
 }
 
 enum transport_event transport_stream_receive(struct transport_stream *stream, uint32_t timeout_ms,
