@@ -197,16 +197,16 @@ bool commit_drive_locked(struct commit_path *path, const struct commit_plan *pla
     bool did_anything = false;
     for (uint32_t round = 0; plan->rounds_max == 0 || round < plan->rounds_max; round++) {
         bool progressed = false;
-        if (commit_may_fail_locked(path)) {
-            stage_fail_locked(path, plan);
-            progressed = true;
-        }
         if (!is_own_done(plan) && commit_may_sequence_locked(path)) {
             stage_sequence_locked(path, plan);
             progressed = true;
         }
         if (!is_own_done(plan) && may_write_locked(path, plan)) {
             stage_write_locked(path, plan);
+            progressed = true;
+        }
+        if (commit_may_fail_locked(path)) {
+            stage_fail_locked(path, plan);
             progressed = true;
         }
         did_anything = did_anything || progressed;

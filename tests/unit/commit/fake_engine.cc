@@ -3,6 +3,7 @@
 #include "tests/unit/commit/fake_engine.h"
 
 #include <algorithm>
+#include <thread>
 
 #include "gtest/gtest.h"
 
@@ -102,8 +103,13 @@ enum polarys_code wal_append(struct wal *wal, uint64_t first_version, uint32_t c
                              struct wal_position *end, struct polarys_error *err)
 {
     Alone alone(wal->users);
-    if (wal->on_append) {
-        wal->on_append();
+    /* A copy: the hook may replace itself. */
+    std::function<void()> on_append = wal->on_append;
+    if (on_append) {
+        on_append();
+    }
+    for (int i = 0; i < wal->yields; i++) {
+        std::this_thread::yield();
     }
     std::unique_lock<std::mutex> lock(wal->mutex);
     wal->append_count++;

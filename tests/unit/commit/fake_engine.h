@@ -52,6 +52,7 @@ struct wal {
     std::atomic<int> room_count{0};
     uint64_t probed_sync_ns = 100000;
     std::function<void()> on_append;
+    int yields = 0; /* how often an append lets other threads run */
 
     void block();
     void release();
