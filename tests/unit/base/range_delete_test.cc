@@ -23,6 +23,11 @@ polarys_slice slice(const std::string &text)
     return slice_make(text.data(), text.size());
 }
 
+polarys_slice slice(const char *text)
+{
+    return slice_from_text(text);
+}
+
 std::vector<range_delete> views(const std::vector<Range> &ranges)
 {
     std::vector<range_delete> list;
