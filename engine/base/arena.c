@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the blocks of arenas: a list, newest first, of which only the newest is handed out from. The
- * invariant is total <= budget_max, block headers included, so the budget is a bound on real memory. It
- * never moves or frees a single allocation.
+ * Owns the blocks of arenas: a list, newest first, of which only the newest is handed out from.
+ * The invariant is total <= budget_max, block headers included, so the budget is a bound on real
+ * memory. It never moves or frees a single allocation.
  */
 #include "engine/base/arena.h"
 
@@ -64,7 +64,8 @@ static bool arena_grow(struct arena *arena, size_t size)
         return false;
     }
     size_t wanted = size + sizeof(struct arena_block);
-    /* As much again as there is, so that n bytes take O(log n) blocks, but never past the budget. */
+    /* As much again as there is, so that n bytes take O(log n) blocks, but never past the
+     * budget. */
     size_t block_size =
         arena->total < ARENA_BLOCK_SIZE_MIN ? (size_t)ARENA_BLOCK_SIZE_MIN : arena->total;
     block_size = block_size > ARENA_BLOCK_SIZE_MAX ? (size_t)ARENA_BLOCK_SIZE_MAX : block_size;
@@ -95,6 +96,7 @@ void *arena_alloc(struct arena *arena, size_t size)
     if (rounded > room && !arena_grow(arena, rounded)) {
         return NULL;
     }
+    POLARYS_ASSERT(arena->newest != NULL);
     void *memory = (uint8_t *)(arena->newest + 1) + arena->used;
     arena->used += rounded;
     POLARYS_ASSERT(arena->used + sizeof(struct arena_block) <= arena->newest->size);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the end of the process after a broken assertion. Nothing here takes a lock or allocates, because
- * the state of the program is not to be trusted any more.
+ * Owns the end of the process after a broken assertion. Nothing here takes a lock or allocates,
+ * because the state of the program is not to be trusted any more.
  */
 #include "engine/base/assert.h"
 

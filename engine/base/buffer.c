@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the growth of byte buffers. The invariant is size <= capacity, and data is NULL only when capacity
- * is 0. It does not wipe what realloc leaves behind: reserve a secret's whole size before filling it in.
+ * Owns the growth of byte buffers. The invariant is size <= capacity, and data is NULL only when
+ * capacity is 0. It does not wipe what realloc leaves behind: reserve a secret's whole size
+ * before filling it in.
  */
 #include "engine/base/buffer.h"
 

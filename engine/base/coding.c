@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the parts of integer coding that are too long to be inline. A decoder here reads bytes from disk or
- * wire, so it refuses instead of asserting.
+ * Owns the parts of integer coding that are too long to be inline. A decoder here reads bytes
+ * from disk or wire, so it refuses instead of asserting.
  */
 #include "engine/base/coding.h"
 

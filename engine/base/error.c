@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the text of errors: formatting, prefixing and cutting, without allocating. The invariant is that
- * every string in a struct polarys_error is NUL-terminated, also when it was cut, and that a cut never
- * splits a UTF-8 character. It knows nothing of gRPC statuses; the service maps codes.
+ * Owns the text of errors: formatting, prefixing and cutting, without allocating. The invariant
+ * is that every string in a struct polarys_error is NUL-terminated, also when it was cut, and
+ * that a cut never splits a UTF-8 character. It knows nothing of gRPC statuses; the service maps
+ * codes.
  */
 #include "engine/base/error.h"
 
@@ -80,7 +81,8 @@ static const char *const code_names[POLARYS_CODE_COUNT] = {
     [POLARYS_WOULD_BLOCK] = "WOULD_BLOCK",
 };
 
-/* The length at which to cut `text` so that no character of its last four bytes stays incomplete. */
+/* The length at which to cut `text` so that no character of its last four bytes stays
+ * incomplete. */
 static size_t text_cut_length(const char *text, size_t length)
 {
     size_t start = length;
@@ -112,7 +114,8 @@ static size_t text_format(char *text, size_t capacity, const char *format, va_li
     return length;
 }
 
-/* Appends `more` to a text of `length` bytes as far as there is room, and returns the new length. */
+/* Appends `more` to a text of `length` bytes as far as there is room, and returns the new
+ * length. */
 static size_t text_append(char *text, size_t capacity, size_t length, const char *more)
 {
     POLARYS_ASSERT(length < capacity);

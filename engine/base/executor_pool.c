@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the product's threads for background work. Invariants: while a task is queued, no idle worker that
- * may run it is left asleep; while a task is delayed, one idle worker (the timekeeper) sleeps no longer
- * than until it is due, or a busy worker will look. Each worker has its own condition, so one task wakes
- * one thread. Tasks are linked through themselves, so nothing here can fail after creation.
+ * Owns the product's threads for background work. Invariants: while a task is queued, no idle
+ * worker that may run it is left asleep; while a task is delayed, one idle worker (the
+ * timekeeper) sleeps no longer than until it is due, or a busy worker will look. Each worker has
+ * its own condition, so one task wakes one thread. Tasks are linked through themselves, so
+ * nothing here can fail after creation.
  *
  * Worker 0 never runs COMPACT work when there are other workers.
  */
@@ -82,7 +83,8 @@ static void worker_wake(struct pool_worker *worker)
     condition_signal(&worker->wake);
 }
 
-/* The reserved worker comes first in the array, so that urgent work leaves the others for COMPACT. */
+/* The reserved worker comes first in the array, so that urgent work leaves the others for
+ * COMPACT. */
 static struct pool_worker *pool_find_idle(struct executor_pool *pool, enum executor_class kind)
 {
     for (uint32_t i = 0; i < pool->thread_count; i++) {
@@ -93,7 +95,8 @@ static struct pool_worker *pool_find_idle(struct executor_pool *pool, enum execu
     return NULL;
 }
 
-/* Wakes one worker for the most urgent queued task that an idle worker may run; it wakes the next. */
+/* Wakes one worker for the most urgent queued task that an idle worker may run; it wakes the
+ * next. */
 static void pool_wake_for_queued(struct executor_pool *pool)
 {
     for (unsigned kind = 0; kind < EXECUTOR_CLASS_COUNT; kind++) {
@@ -176,8 +179,9 @@ static struct task *worker_take(struct pool_worker *worker)
     return task;
 }
 
-/* Sleeps until woken; the first to fall asleep while tasks are delayed also wakes when one is due. */
-static void worker_sleep(struct pool_worker *worker)
+/* REQUIRES: the pool's mutex, which clang cannot follow through `worker`. Sleeps until woken;
+ * the first to fall asleep while tasks are delayed also wakes when one is due. */
+NO_THREAD_SAFETY_ANALYSIS static void worker_sleep(struct pool_worker *worker)
 {
     struct executor_pool *pool = worker->pool;
     uint64_t timeout_ns = 0;
@@ -230,8 +234,10 @@ static void *worker_run(void *argument)
     return NULL;
 }
 
-static bool pool_wait(struct executor *executor, struct condition *condition, struct mutex *mutex,
-                      uint64_t timeout_ns)
+/* Not analysed: callers come through a function pointer, which carries no REQUIRES. */
+NO_THREAD_SAFETY_ANALYSIS static bool pool_wait(struct executor *executor,
+                                                struct condition *condition, struct mutex *mutex,
+                                                uint64_t timeout_ns)
 {
     (void)executor;
     return condition_wait(condition, mutex, timeout_ns);

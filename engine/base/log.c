@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the process-wide log level and sink, and the default sink: one line a message on standard error, by
- * a single write(2), so that lines of several threads and processes do not mix. The invariant is that no
- * byte of a message can end a line early or leave its JSON string. It keeps no file and rotates nothing.
+ * Owns the process-wide log level and sink, and the default sink: one line a message on standard
+ * error, by a single write(2), so that lines of several threads and processes do not mix. The
+ * invariant is that no byte of a message can end a line early or leave its JSON string. It keeps
+ * no file and rotates nothing.
  */
 #include "engine/base/log.h"
 
@@ -22,7 +23,8 @@ enum { LOG_MESSAGE_MAX = 1024 /* bytes, with NUL */ };
 
 static _Atomic int level_now = POLARYS_LOG_INFO;
 
-/* Guards the sink; held while the sink runs, so that a sink that was replaced is not running any more. */
+/* Guards the sink; held while the sink runs, so that a sink that was replaced is not running any
+ * more. */
 static struct mutex sink_mutex = {PTHREAD_MUTEX_INITIALIZER, MUTEX_RANK_LOG};
 static void (*sink_now)(void *context, enum polarys_log_level level, const char *component,
                         const char *message);
@@ -49,7 +51,8 @@ enum polarys_log_level polarys_log_level_get(void)
     return (enum polarys_log_level)atomic_load(&level_now);
 }
 
-/* Standard error, as far as it takes the line: a log that nobody reads must not stop the program. */
+/* Standard error, as far as it takes the line: a log that nobody reads must not stop the
+ * program. */
 static void line_write(const char *line, size_t size)
 {
     ssize_t written;

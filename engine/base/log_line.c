@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the form of a log line. The invariant is that a line has exactly one newline, its last byte, and
- * that the JSON form is valid whatever bytes the message has.
+ * Owns the form of a log line. The invariant is that a line has exactly one newline, its last
+ * byte, and that the JSON form is valid whatever bytes the message has.
  */
 #include "engine/base/log_line.h"
 
@@ -58,7 +58,8 @@ static void line_put_time(struct line *line, uint64_t now_ms)
 /* The smallest character that a UTF-8 sequence of this many bytes may stand for. */
 static const uint32_t utf8_least[] = {0, 0, 0x80, 0x800, 0x10000};
 
-/* Bytes of the well-formed UTF-8 character that `text` starts with, or 0. A NUL ends every sequence. */
+/* Bytes of the well-formed UTF-8 character that `text` starts with, or 0. A NUL ends every
+ * sequence. */
 static size_t utf8_size(const char *text)
 {
     const uint8_t *bytes = (const uint8_t *)text;
@@ -96,7 +97,8 @@ static void line_put_escaped(struct line *line, char character)
 
 static void line_put_json(struct line *line, const char *text)
 {
-    /* Stop before the first character that may not fit, not after: no later, shorter one may slip in. */
+    /* Stop before the first character that may not fit, not after: no later, shorter one may
+     * slip in. */
     while (*text != '\0' && line->end - line->at >= LINE_STEP_MAX) {
         size_t size = utf8_size(text);
         if (size == 0) {
@@ -114,7 +116,9 @@ static void line_put_json(struct line *line, const char *text)
 
 static struct line line_begin(char *text)
 {
-    struct line line = {text, text + LOG_LINE_MAX - LINE_TAIL_SIZE};
+    struct line line;
+    line.at = text;
+    line.end = text + LOG_LINE_MAX - LINE_TAIL_SIZE;
     return line;
 }
 

@@ -14,13 +14,14 @@
 extern "C" {
 #endif
 
-/* Bytes of the longest line: a message of 1,023 bytes each of which takes six, and what stands around it. */
+/* Bytes of the longest line: a message of 1,023 bytes each of which takes six, and what stands
+ * around it. */
 enum { LOG_LINE_MAX = 6 * 1024 + 512 };
 
 /*
- * Writes {"time":,"level":,"component":,"message":} and a newline into `line` (LOG_LINE_MAX bytes), not
- * NUL-terminated, and returns the size. now_ms: wall time. Bytes that are not UTF-8 become U+FFFD; what
- * does not fit is cut inside its string, so the line always parses.
+ * Writes {"time":,"level":,"component":,"message":} and a newline into `line` (LOG_LINE_MAX
+ * bytes), not NUL-terminated, and returns the size. now_ms: wall time. Bytes that are not UTF-8
+ * become U+FFFD; what does not fit is cut inside its string, so the line always parses.
  */
 size_t log_line_json(char *line, uint64_t now_ms, enum polarys_log_level level,
                      const char *component, const char *message);

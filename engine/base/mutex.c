@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns mutexes and conditions, and in debug builds each thread's list of the mutexes it holds. The
- * invariant checked there: ranks in that list rise strictly, so no two threads can wait for each other.
- * It offers no recursive or shared locking.
+ * Owns mutexes and conditions, and in debug builds each thread's list of the mutexes it holds.
+ * The invariant checked there: ranks in that list rise strictly, so no two threads can wait for
+ * each other. It offers no recursive or shared locking.
  */
 #include "engine/base/mutex.h"
 

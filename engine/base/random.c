@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the product's source of random bytes: getrandom(2), which waits once for the kernel's pool to be
- * seeded and never gives predictable bytes.
+ * Owns the product's source of random bytes: getrandom(2), which waits once for the kernel's
+ * pool to be seeded and never gives predictable bytes.
  */
 #include "engine/base/random.h"
 

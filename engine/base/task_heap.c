@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the heap of delayed tasks: a pairing heap (Fredman, Sedgewick, Sleator and Tarjan, 1986). The
- * invariant is that no task is due before its parent. A task's `child` is its first child, `next` its next
- * sibling.
+ * Owns the heap of delayed tasks: a pairing heap (Fredman, Sedgewick, Sleator and Tarjan, 1986).
+ * The invariant is that no task is due before its parent. A task's `child` is its first child,
+ * `next` its next sibling.
  */
 #include "engine/base/task_heap.h"
 

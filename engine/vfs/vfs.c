@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the calls through the vtable, with the checks that hold for every implementation, and what is built
- * from them: exact reads, whole files, atomic replacement. Implementations name the path in their messages.
+ * Owns the calls through the vtable, with the checks that hold for every implementation, and
+ * what is built from them: exact reads, whole files, atomic replacement. Implementations name
+ * the path in their messages.
  */
 #include "engine/vfs/vfs.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns names on the operating system's file systems: directories, renames, links, and the vtable. It keeps
- * no state; vfs_posix_file.c has the files, vfs_posix_lock.c the locks.
+ * Owns names on the operating system's file systems: directories, renames, links, and the
+ * vtable. It keeps no state; vfs_posix_file.c has the files, vfs_posix_lock.c the locks.
  */
 #include "engine/vfs/vfs_posix.h"
 

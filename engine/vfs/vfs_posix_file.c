@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns open files of the operating system: a descriptor and the path for messages. Interrupted calls are
- * repeated and short reads and writes continued, so callers see whole transfers only. A failed sync is
- * never repeated: the kernel may have dropped the pages that it could not write.
+ * Owns open files of the operating system: a descriptor and the path for messages. Interrupted
+ * calls are repeated and short reads and writes continued, so callers see whole transfers only.
+ * A failed sync is never repeated: the kernel may have dropped the pages that it could not
+ * write.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -45,8 +46,8 @@ static int open_flags(unsigned flags)
     return result;
 }
 
-/* Set after opening: a file system that refuses O_DIRECT may do so with the new file already made, and a
- * second try would then find it there. False when the page cache stays in between. */
+/* Set after opening: a file system that refuses O_DIRECT may do so with the new file already
+ * made, and a second try would then find it there. False when the page cache stays in between. */
 static bool direct_enable(int fd)
 {
     int flags = fcntl(fd, F_GETFL);
@@ -97,7 +98,8 @@ int posix_read_all(int fd, bool is_direct, uint64_t offset, void *bytes, size_t 
             return errno;
         }
         *read_size += (size_t)got;
-        /* A direct read that ends within a block has met the end of the file, and could not go on. */
+        /* A direct read that ends within a block has met the end of the file, and could not go
+         * on. */
         if (got == 0 || (is_direct && got % VFS_ALIGNMENT != 0)) {
             break;
         }
@@ -196,8 +198,8 @@ enum polarys_code posix_truncate(struct vfs_file *file, uint64_t size, struct po
 enum polarys_code posix_close(struct vfs_file *file, struct polarys_error *err)
 {
     struct posix_file *posix = posix_file_of(file);
-    /* Linux has released the descriptor even when close is interrupted; trying again could close another
-     * thread's. */
+    /* Linux has released the descriptor even when close is interrupted; trying again could close
+     * another thread's. */
     int reason = close(posix->fd) == 0 || errno == EINTR ? 0 : errno;
     enum polarys_code code =
         reason == 0 ? POLARYS_OK : polarys_fail_errno(err, reason, "close %s", posix->path);

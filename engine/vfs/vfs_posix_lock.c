@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Owns locks between processes, and between stores within one: a lock belongs to one open file
- * description, so a second open of the same path conflicts no matter whose it is. It ends with the
- * descriptor, hence with the process. The file itself stays: removing it would let two holders lock two
- * different files of one name.
+ * description, so a second open of the same path conflicts no matter whose it is. It ends with
+ * the descriptor, hence with the process. The file itself stays: removing it would let two
+ * holders lock two different files of one name.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the wrapped allocation functions. The real ones are weak here, so that a program that is linked
- * without --wrap still links, and fault_alloc_is_linked says no.
+ * Owns the wrapped allocation functions. The real ones are weak here, so that a program that is
+ * linked without --wrap still links, and fault_alloc_is_linked says no.
  */
 #include "tests/support/fault_alloc.h"
 
@@ -9,6 +9,8 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
+/* The linker's --wrap decides these names. */
+/* NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming) */
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *memory, size_t size);
@@ -101,3 +103,4 @@ char *__wrap_strndup(const char *text, size_t size)
 {
     return is_failing() ? NULL : __real_strndup(text, size);
 }
+/* NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming) */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns virtual time. Fields are read and written atomically, so tests with real threads may use it too.
+ * Owns virtual time. Fields are read and written atomically, so tests with real threads may use
+ * it too.
  */
 #include "tests/support/sim_clock.h"
 

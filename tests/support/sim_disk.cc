@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the life of a simulated disk, its knobs, and the gate that every call goes through, where faults
- * and power losses strike.
+ * Owns the life of a simulated disk, its knobs, and the gate that every call goes through, where
+ * faults and power losses strike.
  */
 #include "tests/support/sim_disk.h"
 

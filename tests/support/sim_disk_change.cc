@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns contents, names and their changes: the bookkeeping of what is current and what is durable. It
- * decides nothing about faults and crashes.
+ * Owns contents, names and their changes: the bookkeeping of what is current and what is
+ * durable. It decides nothing about faults and crashes.
  */
 #include <algorithm>
 #include <cstring>
@@ -226,7 +226,8 @@ void bytes_write_durable(sim_disk &disk, inode &file, uint64_t offset, const voi
     if (size == 0) {
         return;
     }
-    /* With a change of size under way, the size that this write needs is durable only with all of it. */
+    /* With a change of size under way, the size that this write needs is durable only with all
+     * of it. */
     bool is_cut = std::any_of(file.changes.begin(), file.changes.end(),
                               [](const change &each) { return each.is_truncate; });
     if (is_cut) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns power losses: which changes survive, in which parts, and what the disk is afterwards. The invariant
- * is that durable bytes and names are never lost, and that nothing appears that was never written, but
- * zeros and stale bytes in parts of a file that have grown.
+ * Owns power losses: which changes survive, in which parts, and what the disk is afterwards. The
+ * invariant is that durable bytes and names are never lost, and that nothing appears that was
+ * never written, but zeros and stale bytes in parts of a file that have grown.
  */
 #include <algorithm>
 #include <cstring>
@@ -101,7 +101,8 @@ class fates {
   public:
     fates(sim_disk &disk, enum sim_crash_policy policy, size_t count)
         : disk_(disk), policy_(policy), cut_(sim_random_below(&disk.random, count + 1)),
-          /* Some crashes lose nearly nothing and some nearly all: both ends find bugs of their own. */
+          /* Some crashes lose nearly nothing and some nearly all: both ends find bugs of their
+           * own. */
           keep_of_8_(1 + sim_random_below(&disk.random, 7))
     {
     }
@@ -143,8 +144,8 @@ static std::vector<crash_item> crash_items(const sim_disk &disk, const std::set<
     for (const name_change &each : disk.name_changes) {
         items.push_back({each.sequence, each.file, nullptr, &each});
     }
-    /* Stable: parts of one write have one number. Files come in the order of their addresses before, but
-     * no two of them have a number in common. */
+    /* Stable: parts of one write have one number. Files come in the order of their addresses
+     * before, but no two of them have a number in common. */
     std::stable_sort(items.begin(), items.end(), [](const crash_item &a, const crash_item &b) {
         return a.sequence < b.sequence;
     });

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the calls on open files of a simulated disk: what each does, and what it leaves when a fault or a
- * power loss strikes it.
+ * Owns the calls on open files of a simulated disk: what each does, and what it leaves when a
+ * fault or a power loss strikes it.
  */
 #include <algorithm>
 #include <cerrno>

@@ -20,7 +20,8 @@ struct sim_file : vfs_file {
     uint64_t epoch;
 };
 
-/* Counts the call, whose kinds are in `op`, and says what is to become of it. REQUIRES: disk.mutex. */
+/* Counts the call, whose kinds are in `op`, and says what is to become of it. REQUIRES:
+ * disk.mutex. */
 verdict gate(sim_disk &disk, unsigned op);
 
 enum polarys_code fail_power(struct polarys_error *err, const char *what, const std::string &path);

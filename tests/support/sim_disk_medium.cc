@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the way to the medium itself: reading, altering and searching what a simulated disk holds behind
- * the back of whoever runs on it.
+ * Owns the way to the medium itself: reading, altering and searching what a simulated disk holds
+ * behind the back of whoever runs on it.
  */
 #include <algorithm>
 #include <cstring>

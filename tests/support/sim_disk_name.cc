@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the calls on names of a simulated disk: opening, renaming, linking, removing, listing, locking.
+ * Owns the calls on names of a simulated disk: opening, renaming, linking, removing, listing,
+ * locking.
  */
 #include <cerrno>
 

@@ -2,8 +2,8 @@
 /*
  * The state of a simulated disk. For tests/support/sim_disk*.cc only.
  *
- * Contents are pages that are shared until written, so a durable and a current content of one file, and
- * all clones of a disk, cost one copy. A missing page is zeros.
+ * Contents are pages that are shared until written, so a durable and a current content of one
+ * file, and all clones of a disk, cost one copy. A missing page is zeros.
  */
 #ifndef TESTS_SUPPORT_SIM_DISK_STATE_H
 #define TESTS_SUPPORT_SIM_DISK_STATE_H
@@ -87,7 +87,8 @@ struct inode {
 
 using inode_ref = std::shared_ptr<inode>;
 
-/* A change of a directory that is not durable: `from`, if any, is gone; `to`, if any, names `file`. */
+/* A change of a directory that is not durable: `from`, if any, is gone; `to`, if any, names
+ * `file`. */
 struct name_change {
     uint64_t sequence;
     std::string dir;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An executor in one thread: tasks run where the engine waits, or when the test says so, in an order that
- * a seed decides within each class. Waiting for what nobody can bring about any more ends the test.
+ * An executor in one thread: tasks run where the engine waits, or when the test says so, in an
+ * order that a seed decides within each class. Waiting for what nobody can bring about any more
+ * ends the test.
  */
 #ifndef TESTS_SUPPORT_SIM_EXECUTOR_H
 #define TESTS_SUPPORT_SIM_EXECUTOR_H
@@ -20,7 +21,8 @@ enum {
 
 struct sim_executor;
 
-/* All calls, and all calls of the executor it gives, from the creating thread. `clock` is borrowed. */
+/* All calls, and all calls of the executor it gives, from the creating thread. `clock` is
+ * borrowed. */
 struct sim_executor *sim_executor_create(uint64_t seed, struct sim_clock *clock);
 
 /* Runs what is queued, delayed tasks at once and without moving the clock, as the thread pool does;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the simulated world's random numbers: SplitMix64 (Steele, Lea and Flood, 2014), which any seed
- * starts well.
+ * Owns the simulated world's random numbers: SplitMix64 (Steele, Lea and Flood, 2014), which any
+ * seed starts well.
  */
 #include "tests/support/sim_random.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns temporary directories: making and removing them. Symbolic links in them are removed, not followed.
+ * Owns temporary directories: making and removing them. Symbolic links in them are removed, not
+ * followed.
  */
 #include "tests/support/temp_dir.h"
 

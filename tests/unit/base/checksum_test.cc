@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Checksums: published vectors, because files depend on them, and any split gives the same result. */
+/* Checksums: published vectors, because files depend on them, and any split gives the same
+ * result. */
 #include "engine/base/checksum.h"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Log lines: one line a message, valid JSON whatever the message has, and a sink that can be replaced. */
+/* Log lines: one line a message, valid JSON whatever the message has, and a sink that can be
+ * replaced. */
 #include "engine/base/log.h"
 
 #include <gtest/gtest.h>

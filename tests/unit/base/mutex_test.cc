@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Mutexes: exclusion, timed waits, and in debug builds an end to wrong orders before they can deadlock. */
+/* Mutexes: exclusion, timed waits, and in debug builds an end to wrong orders before they can
+ * deadlock. */
 #include "engine/base/mutex.h"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The simulated executor: decided by the seed, runs work where it is waited for, and finds deadlocks. */
+/* The simulated executor: decided by the seed, runs work where it is waited for, and finds
+ * deadlocks. */
 #include "tests/support/sim_executor.h"
 
 #include <gtest/gtest.h>

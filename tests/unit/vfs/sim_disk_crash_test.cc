@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Power losses on the simulated disk: everything that the contract of struct vfs leaves open does happen,
- * and nothing that it rules out ever does. All crash tests stand on this. */
+/* Power losses on the simulated disk: everything that the contract of struct vfs leaves open
+ * does happen, and nothing that it rules out ever does. All crash tests stand on this. */
 #include <gtest/gtest.h>
 
 #include "tests/support/sim_disk.h"

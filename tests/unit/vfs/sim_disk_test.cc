@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The simulated disk as a file system: what running programs see, its limits and its faults. What power
- * losses leave is in sim_disk_crash_test.cc. */
+/* The simulated disk as a file system: what running programs see, its limits and its faults.
+ * What power losses leave is in sim_disk_crash_test.cc. */
 #include "tests/support/sim_disk.h"
 
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files of the operating system: the same behaviour as on the simulated disk, and locks that hold between
- * processes as well as within one. */
+/* Files of the operating system: the same behaviour as on the simulated disk, and locks that
+ * hold between processes as well as within one. */
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -212,7 +212,7 @@ TEST_F(VfsPosix, ALockBindsWithinTheProcessAndNamesTheHolder)
     struct vfs_lock *lock;
     struct vfs_lock *second;
     ASSERT_EQ(vfs_lock_acquire(vfs, at("LOCK").c_str(), &lock, &err), POLARYS_OK) << err.message;
-    EXPECT_EQ(atol(get("LOCK").c_str()), getpid());
+    EXPECT_EQ(get("LOCK").substr(0, get("LOCK").find(' ')), std::to_string(getpid()));
     EXPECT_EQ(vfs_lock_acquire(vfs, at("LOCK").c_str(), &second, &err), POLARYS_STORE_LOCKED);
     EXPECT_EQ(second, nullptr);
     EXPECT_EQ(polarys_error_detail_find(&err, "pid"), std::to_string(getpid()));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is built on the vtable: exact reads, whole files, and replacement that no power loss can break. */
+/* What is built on the vtable: exact reads, whole files, and replacement that no power loss can
+ * break. */
 #include "engine/vfs/vfs.h"
 
 #include <gtest/gtest.h>
