@@ -81,13 +81,17 @@ static void level_seek(struct entry_iterator *base, struct polarys_slice key, ui
     struct level_iterator *iterator = (struct level_iterator *)base;
     size_t low = 0;
     size_t high = iterator->count;
-    while (low < high) {
+    while (low < high) { /* the first file that begins after the key */
         size_t middle = (low + high) / 2;
-        if (slice_compare(tree_file_largest(iterator->files[middle]), key) < 0) {
+        if (slice_compare(tree_file_smallest(iterator->files[middle]), key) <= 0) {
             low = middle + 1;
         } else {
             high = middle;
         }
+    }
+    /* Of two files that touch at the key, the later one has its entries: the earlier one only ends there. */
+    if (low > 0 && slice_compare(tree_file_largest(iterator->files[low - 1]), key) >= 0) {
+        low--;
     }
     base->is_valid = false;
     base->code = POLARYS_OK;
