@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Closing: new work is refused, what waits is written, everything is flushed, and the manifest gets a mark
+ * that says where the log ends, so that the next open reads none of it.
+ *
+ * Invariant: whatever fails here, nothing acknowledged is lost: without the mark the log is replayed.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "engine/engine_internal.h"
+
+void db_destroy(struct polarys_db *db)
+{
+    POLARYS_ASSERT(atomic_load(&db->is_closing));
+    db_tick_stop(db);
+    db_callbacks_end(db);
+    commit_close(db->commit);
+    wal_close(db->wal);
+    tree_close(db->tree);
+    if (db->owns_executors) {
+        executor_pool_destroy(db->executor);
+    }
+    if (db->has_catalog) {
+        catalog_holder_deinit(&db->catalog);
+    }
+    snapshots_close(db->snapshots);
+    block_cache_destroy(db->cache);
+    keyring_close(db->keyring);
+    vfs_lock_release(db->vfs, db->lock);
+    turns_deinit(&db->turns);
+    condition_deinit(&db->schema_condition);
+    mutex_deinit(&db->schema_mutex);
+    condition_deinit(&db->event_condition);
+    mutex_deinit(&db->event_mutex);
+    free(db);
+}
+
+/* Waits until every submitted batch was reported. They fail fast now, or are written. */
+static void pending_wait(struct polarys_db *db)
+{
+    while (atomic_load(&db->pending_count) > 0) {
+        (void)commit_drive(db->commit, 0);
+        if (atomic_load(&db->pending_count) > 0) {
+            db_event_wait(db, DB_CLOSE_POLL_MS * UINT64_C(1000000));
+        }
+    }
+}
+
+static enum polarys_code mark_clean(struct polarys_db *db, struct polarys_error *err)
+{
+    struct manifest_edit edit = {.has_clean = true};
+    wal_position_get(db->wal, &edit.clean_position);
+    edit.clean_version = commit_published_version(db->commit);
+    return tree_manifest_append(db->tree, &edit, err);
+}
+
+static enum polarys_code close_steps(struct polarys_db *db, uint32_t timeout_ms,
+                                     struct polarys_error *err)
+{
+    uint64_t deadline_ns =
+        timeout_ms == 0 ? 0
+                        : clock_monotonic_ns(db->clock) + timeout_ms * UINT64_C(1000000);
+    enum polarys_code code = commit_sync(db->commit, err);
+    if (code != POLARYS_OK) {
+        return code;
+    }
+    code = db_flush_all(db, deadline_ns, err);
+    if (code == POLARYS_WAIT_TIMEOUT) {
+        polarys_log(POLARYS_LOG_WARN, "store",
+                    "closed before everything was flushed: the next open replays the log");
+        return POLARYS_OK;
+    }
+    if (code != POLARYS_OK) {
+        return code;
+    }
+    commit_drain(db->commit);
+    code = mark_clean(db, err);
+    if (code == POLARYS_OK) {
+        polarys_log(POLARYS_LOG_INFO, "store", "closed at term %" PRIu64 ", version %" PRIu64,
+                    db->term, commit_published_version(db->commit));
+    }
+    return code;
+}
+
+enum polarys_code polarys_db_close(struct polarys_db *db, uint32_t timeout_ms,
+                                   struct polarys_error *err)
+{
+    if (db == NULL) {
+        return POLARYS_OK;
+    }
+    atomic_store(&db->is_closing, true);
+    pending_wait(db);
+    db_tick_stop(db);
+    enum polarys_code code = close_steps(db, timeout_ms, err);
+    if (code != POLARYS_OK) {
+        code = polarys_wrap(err, code, "close store %.200s", db->dir);
+    }
+    db_destroy(db);
+    return code;
+}

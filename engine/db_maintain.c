@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Flush, sync and compaction on request; pruning the log after each flush; waiting for such events.
+ */
+#include "engine/engine_internal.h"
+
+/* Of the prune task: it is queued at most once, and runs again when a flush came while it ran. */
+enum prune_state { PRUNE_IDLE, PRUNE_QUEUED, PRUNE_RUNNING, PRUNE_AGAIN };
+
+void db_event_signal(struct polarys_db *db)
+{
+    mutex_lock(&db->event_mutex);
+    condition_broadcast(&db->event_condition);
+    mutex_unlock(&db->event_mutex);
+}
+
+void db_event_wait(struct polarys_db *db, uint64_t timeout_ns)
+{
+    mutex_lock(&db->event_mutex);
+    (void)executor_wait(db->executor, &db->event_condition, &db->event_mutex, timeout_ns);
+    mutex_unlock(&db->event_mutex);
+}
+
+void db_prune_run(struct task *task)
+{
+    struct polarys_db *db =
+        (struct polarys_db *)((char *)task - offsetof(struct polarys_db, prune_task));
+    atomic_store(&db->prune_state, PRUNE_RUNNING);
+    struct polarys_error err = POLARYS_ERROR_INIT;
+    if (wal_prune(db->wal, tree_flushed_version(db->tree), &err) != POLARYS_OK) {
+        polarys_log(POLARYS_LOG_WARN, "store", "prune the log: %s", err.message);
+    }
+    db_memory_balance(db);
+    unsigned state = PRUNE_RUNNING;
+    if (!atomic_compare_exchange_strong(&db->prune_state, &state, PRUNE_IDLE)) {
+        POLARYS_ASSERT(state == PRUNE_AGAIN);
+        atomic_store(&db->prune_state, PRUNE_QUEUED);
+        executor_submit(db->executor, EXECUTOR_FLUSH, &db->prune_task);
+    }
+}
+
+static void prune_submit(struct polarys_db *db)
+{
+    unsigned state = atomic_load(&db->prune_state);
+    for (;;) {
+        unsigned next = state == PRUNE_IDLE      ? PRUNE_QUEUED
+                        : state == PRUNE_RUNNING ? PRUNE_AGAIN
+                                                 : state;
+        if (atomic_compare_exchange_weak(&db->prune_state, &state, next)) {
+            if (state == PRUNE_IDLE) {
+                executor_submit(db->executor, EXECUTOR_FLUSH, &db->prune_task);
+            }
+            return;
+        }
+    }
+}
+
+void db_flushed(void *context, uint64_t flushed_version)
+{
+    struct polarys_db *db = context;
+    (void)flushed_version;
+    atomic_store(&db->last_flush_ns, clock_monotonic_ns(db->clock));
+    /* Counted first and looked at then, while db_callbacks_end does it the other way round. */
+    atomic_fetch_add(&db->callback_count, 1);
+    if (atomic_load(&db->is_log_open)) {
+        prune_submit(db);
+    }
+    db_event_signal(db);
+    atomic_fetch_sub(&db->callback_count, 1);
+}
+
+void db_callbacks_end(struct polarys_db *db)
+{
+    atomic_store(&db->is_log_open, false);
+    while (atomic_load(&db->callback_count) > 0 || atomic_load(&db->prune_state) != PRUNE_IDLE) {
+        db_event_wait(db, DB_CLOSE_POLL_MS * UINT64_C(1000000));
+    }
+}
+
+void db_room_made(void *context)
+{
+    struct polarys_db *db = context;
+    atomic_fetch_add(&db->callback_count, 1);
+    if (atomic_load(&db->is_log_open)) {
+        commit_wake(db->commit);
+    }
+    db_event_signal(db);
+    atomic_fetch_sub(&db->callback_count, 1);
+}
+
+/* What the log role does for a flush. */
+struct flush_job {
+    struct polarys_db *db;
+    uint64_t target_version;
+};
+
+static enum polarys_code flush_switch(void *context, struct polarys_error *err)
+{
+    struct flush_job *job = context;
+    job->target_version = atomic_load(&job->db->written_version);
+    if (job->target_version <= tree_flushed_version(job->db->tree)) {
+        job->target_version = 0;
+        return POLARYS_OK;
+    }
+    return tree_memtable_switch(job->db->tree, err);
+}
+
+static bool is_past(struct polarys_db *db, uint64_t deadline_ns)
+{
+    return deadline_ns != 0 && clock_monotonic_ns(db->clock) >= deadline_ns;
+}
+
+static enum polarys_code flush_timed_out(struct polarys_error *err)
+{
+    return polarys_fail(err, POLARYS_WAIT_TIMEOUT, "flushing took too long");
+}
+
+enum polarys_code db_flush_all(struct polarys_db *db, uint64_t deadline_ns,
+                               struct polarys_error *err)
+{
+    struct flush_job job = {.db = db};
+    enum polarys_code code;
+    for (;;) {
+        code = commit_run_exclusive(db->commit, flush_switch, &job, err);
+        if (code != POLARYS_WOULD_BLOCK) {
+            break;
+        }
+        if (is_past(db, deadline_ns)) {
+            return flush_timed_out(err);
+        }
+        db_event_wait(db, UINT64_C(10000000));
+    }
+    if (code != POLARYS_OK || job.target_version == 0) {
+        return code;
+    }
+    if (deadline_ns == 0) {
+        return tree_flush_wait(db->tree, job.target_version, err);
+    }
+    while (tree_flushed_version(db->tree) < job.target_version) {
+        if (is_past(db, deadline_ns)) {
+            return flush_timed_out(err);
+        }
+        db_event_wait(db, UINT64_C(10000000));
+    }
+    return POLARYS_OK;
+}
+
+enum polarys_code polarys_db_sync(struct polarys_db *db, struct polarys_error *err)
+{
+    return commit_sync(db->commit, err);
+}
+
+enum polarys_code polarys_db_flush(struct polarys_db *db, uint64_t *flushed_version,
+                                   struct polarys_error *err)
+{
+    enum polarys_code code = db_flush_all(db, 0, err);
+    if (code != POLARYS_OK) {
+        return polarys_wrap(err, code, "flush");
+    }
+    if (flushed_version != NULL) {
+        *flushed_version = tree_flushed_version(db->tree);
+    }
+    return POLARYS_OK;
+}
+
+enum polarys_code polarys_db_compact(struct polarys_db *db, const char *database, const char *table,
+                                     struct polarys_error *err)
+{
+    uint8_t start[TREE_KEY_PREFIX_SIZE];
+    uint8_t end[TREE_KEY_PREFIX_SIZE];
+    struct polarys_slice start_key = {NULL, 0};
+    struct polarys_slice end_key = {NULL, 0};
+    enum polarys_code code = POLARYS_OK;
+    if (table != NULL) {
+        uint32_t database_id;
+        uint32_t table_id;
+        code = db_database_find(db, database, &database_id, err);
+        if (code == POLARYS_OK) {
+            code = db_table_find(db, database_id, table, &table_id, NULL, err);
+        }
+        if (code != POLARYS_OK) {
+            return code;
+        }
+        table_bounds(database_id, table_id, start, end);
+        start_key = slice_make(start, sizeof(start));
+        end_key = slice_make(end, sizeof(end));
+    }
+    code = db_flush_all(db, 0, err);
+    if (code == POLARYS_OK) {
+        code = tree_compact_range(db->tree, start_key, end_key, err);
+    }
+    return code == POLARYS_OK ? code : polarys_wrap(err, code, "compact");
+}
+
+bool polarys_db_drive(struct polarys_db *db, uint32_t rounds_max)
+{
+    return commit_drive(db->commit, rounds_max);
+}
+
+bool polarys_db_has_log_thread(const struct polarys_db *db)
+{
+    return commit_role_policy_get(db->commit) == COMMIT_ROLE_THREAD;
+}

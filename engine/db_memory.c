@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One memory limit for memtables, open tables, commits in flight and the block cache.
+ *
+ * Invariant: the cache gets what the others leave, never less than its floor; commits in flight are
+ * refused past their share, except that one is always let through, whatever its size.
+ */
+#include "engine/engine_internal.h"
+
+enum {
+    CACHE_FLOOR_SHARE = 16,     /* of the limit: one of so many parts */
+    IN_FLIGHT_SHARE = 8,        /* likewise */
+    OVERHEAD_SHARE = 16,        /* kept for what nobody counts: calls, the allocator's waste */
+    BATCH_COPIES = 2,           /* a batch holds its operations and their encoding */
+};
+
+static uint64_t cache_floor(const struct db_settings *settings)
+{
+    return settings->memory_limit / CACHE_FLOOR_SHARE;
+}
+
+size_t db_cache_bytes_initial(const struct db_settings *settings)
+{
+    uint64_t rest = settings->memory_limit - settings->memory_limit / OVERHEAD_SHARE;
+    return (size_t)(rest - settings->memtable_bytes);
+}
+
+uint64_t db_memory_charged(struct polarys_db *db)
+{
+    struct tree_stats stats;
+    tree_stats_get(db->tree, &stats);
+    return stats.memtable_bytes + stats.table_memory_bytes + atomic_load(&db->in_flight_bytes);
+}
+
+void db_memory_balance(struct polarys_db *db)
+{
+    uint64_t limit = db->settings.memory_limit;
+    struct tree_stats stats;
+    tree_stats_get(db->tree, &stats);
+    /* The active memtable is going to fill up: count it whole, or the cache would have to shrink while
+     * writers wait. */
+    uint64_t memtables = stats.memtable_bytes > db->settings.memtable_bytes
+                             ? stats.memtable_bytes
+                             : db->settings.memtable_bytes;
+    uint64_t used = memtables + stats.table_memory_bytes + limit / OVERHEAD_SHARE +
+                    atomic_load(&db->in_flight_bytes);
+    uint64_t capacity = used < limit ? limit - used : 0;
+    uint64_t floor = cache_floor(&db->settings);
+    block_cache_capacity_set(db->cache, (size_t)(capacity < floor ? floor : capacity));
+}
+
+enum polarys_code db_memory_take(struct polarys_db *db, uint64_t bytes, struct polarys_error *err)
+{
+    uint64_t limit = db->settings.memory_limit / IN_FLIGHT_SHARE;
+    uint64_t before = atomic_fetch_add(&db->in_flight_bytes, bytes * BATCH_COPIES);
+    if (before == 0 || before + bytes * BATCH_COPIES <= limit) {
+        return POLARYS_OK;
+    }
+    db_memory_give_back(db, bytes);
+    enum polarys_code code =
+        polarys_fail(err, POLARYS_MEMORY_LIMIT, "commits that wait already take %llu of %llu bytes",
+                     (unsigned long long)before, (unsigned long long)limit);
+    polarys_error_detail_set(err, "limit", "%llu", (unsigned long long)limit);
+    if (err != NULL) {
+        err->retry_after_ms = DB_RETRY_AFTER_MS / 10;
+    }
+    return code;
+}
+
+void db_memory_give_back(struct polarys_db *db, uint64_t bytes)
+{
+    uint64_t before = atomic_fetch_sub(&db->in_flight_bytes, bytes * BATCH_COPIES);
+    POLARYS_ASSERT(before >= bytes * BATCH_COPIES);
+}
