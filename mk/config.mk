@@ -80,7 +80,8 @@ OPT := -O1
 INSTRUMENT := -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer
 endif
 
-CPPFLAGS_ALL = -D_GNU_SOURCE -I. -I$(BUILD)/gen/c -DPOLARYS_VERSION='"$(VERSION)"' $(CPPFLAGS)
+# Sanitizer builds also check the ranks of mutexes.
+CPPFLAGS_ALL = -D_GNU_SOURCE $(if $(SANITIZE),-DPOLARYS_DEBUG) -I. -I$(BUILD)/gen/c -DPOLARYS_VERSION='"$(VERSION)"' $(CPPFLAGS)
 COMMON_FLAGS = $(OPT) -g -pthread $(HARDENING) $(INSTRUMENT)
 # Engine, client and generated objects go into shared libraries as well as programs: one object for both.
 PIC_FLAGS := -fPIC $(INTERPOSITION)
