@@ -117,10 +117,14 @@ static enum polarys_code commit_view_take(struct polarys_slice bytes, struct com
             }
             break;
         case TAG_COMMIT_COMPRESSED:
-            is_good = view->compressed.size == 0 && cursor_take_sized(&cursor, &view->compressed);
+            /* At most once, and never written empty. */
+            is_good = view->compressed.size == 0 && cursor_take_sized(&cursor, &view->compressed) &&
+                      view->compressed.size != 0;
             break;
         case TAG_COMMIT_UNCOMPRESSED_SIZE:
-            is_good = cursor_take_varint(&cursor, &view->uncompressed_size);
+            is_good = view->uncompressed_size == 0 &&
+                      cursor_take_varint(&cursor, &view->uncompressed_size) &&
+                      view->uncompressed_size != 0;
             break;
         default:
             is_good = false;

@@ -321,6 +321,8 @@ TEST(LogBatch, RefusesWhatIsNoBatch)
     EXPECT_EQ(POLARYS_OK, commit(""));
     EXPECT_EQ(POLARYS_CORRUPT, commit(std::string("\x12\x01x", 3))) << "no size";
     EXPECT_EQ(POLARYS_CORRUPT, commit(std::string("\x18\x01", 2))) << "size of nothing";
+    EXPECT_EQ(POLARYS_CORRUPT, commit(std::string("\x12\0", 2))) << "nothing compressed";
+    EXPECT_EQ(POLARYS_CORRUPT, commit(std::string("\x18\0", 2))) << "size of zero";
     EXPECT_EQ(POLARYS_CORRUPT, commit(std::string("\x12\x01x\x18\x05", 5))) << "not zstd";
     EXPECT_EQ(POLARYS_CORRUPT, commit(std::string("\x12\x01x\x18\xff\xff\xff\xff\x0f", 9)))
         << "above the limit";
