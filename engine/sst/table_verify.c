@@ -83,7 +83,7 @@ static enum polarys_code verify_entries(struct verify *verify, struct polarys_sl
     block_cursor_deinit(&cursor);
     if (result == BLOCK_NO_MEMORY) {
         code = POLARYS_NO_MEMORY;
-    } else if (result == BLOCK_BAD || count != view.entry_count) {
+    } else if (code == POLARYS_OK && (result == BLOCK_BAD || count != view.entry_count)) {
         verify->bad_count++;
     }
     verify->entry_count += count;
@@ -235,16 +235,17 @@ enum polarys_code table_verify(struct table *table, uint64_t *bad_count, struct 
         code = verify_partitions(&verify, err);
     }
     buffer_deinit(&verify.last_key);
-    if (verify.bad_count == 0 && (verify.entry_count != table->meta.entry_count ||
-                                  verify.data_block_count != table->footer.data_block_count)) {
-        verify.bad_count = 1;
-    }
     *bad_count = verify.bad_count;
-    if (code == POLARYS_OK) {
-        polarys_error_clear(err);
-        return POLARYS_OK;
+    if (code != POLARYS_OK) {
+        return polarys_wrap(err, code, "verify table %s", table->name);
     }
-    return polarys_wrap(err, code, "verify table %s", table->name);
+    bool is_whole = verify.entry_count == table->meta.entry_count &&
+                    verify.data_block_count == table->footer.data_block_count;
+    if (verify.bad_count == 0 && !is_whole) {
+        *bad_count = 1;
+    }
+    polarys_error_clear(err);
+    return POLARYS_OK;
 }
 
 /* The offset of the data block that (key, VERSION_MAX) falls into; the end of the data when there is
