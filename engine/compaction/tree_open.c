@@ -88,7 +88,9 @@ static enum polarys_code remove_unnamed(struct tree *tree, uint64_t file_id,
 static enum polarys_code check_files(struct tree *tree, const uint64_t *named, size_t named_count,
                                      struct file_list *present, struct polarys_error *err)
 {
-    qsort(present->ids, present->count, sizeof(present->ids[0]), compare_ids);
+    if (present->count > 1) {
+        qsort(present->ids, present->count, sizeof(present->ids[0]), compare_ids);
+    }
     size_t next = 0;
     for (size_t i = 0; i < present->count; i++) {
         if (next < named_count && named[next] < present->ids[i]) {
