@@ -37,7 +37,6 @@ engine_archives = $(foreach module,$(call reverse,$(1)),$(if $(filter $(module),
 supports = $(foreach folder,$(call reverse,$(1)) common,$(TEST_SUPPORT_$(folder)))
 
 # tests/support/fault_alloc.c makes the nth allocation fail: it stands in for these functions.
-comma := ,
 FAULT_ALLOC := $(foreach each,malloc calloc realloc aligned_alloc strdup strndup,-Wl$(comma)--wrap=$(each))
 LINK_TEST = $(CXX) $(CXXFLAGS_ALL) $(LDFLAGS_ALL) $(FAULT_ALLOC) -pie
 # $(call test_program,name,sources,archives,libraries)
