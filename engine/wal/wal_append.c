@@ -112,52 +112,58 @@ static void buffer_shrink(struct wal *wal)
     }
 }
 
-/* Whether the log can take the frame at all; the end and the room behind it otherwise. */
-static enum polarys_code append_check(struct wal *wal, uint64_t payload_size, uint32_t commit_count,
+/* What wal_append was asked for. */
+struct append_request {
+    uint64_t first_version;
+    uint32_t commit_count;
+    const struct polarys_slice *pieces;
+    size_t piece_count;
+    uint64_t payload_size;
+};
+
+/* Whether the log can take the frame at all, and whether the current segment has room for it. */
+static enum polarys_code append_check(struct wal *wal, const struct append_request *request,
                                       bool *fits, struct polarys_error *err)
 {
     mutex_lock(&wal->mutex);
     bool is_broken = wal->is_broken;
-    if (is_broken && err != NULL) {
+    if (is_broken) {
         *err = wal->broken_error;
     }
-    enum polarys_code broken_code = wal->broken_error.code;
-    *fits = wal->end.offset + wal_frame_stored_size(payload_size) <= wal->end_file_bytes;
+    *fits = wal->end.offset + wal_frame_stored_size(request->payload_size) <= wal->end_file_bytes;
     mutex_unlock(&wal->mutex);
     if (is_broken) {
-        return broken_code;
+        return err->code;
     }
-    if (payload_size > WAL_FRAME_PAYLOAD_MAX || commit_count == 0) {
+    if (request->payload_size > WAL_FRAME_PAYLOAD_MAX || request->commit_count == 0) {
         return polarys_fail(err, POLARYS_BUG,
                             "a log frame of %" PRIu64 " bytes and %" PRIu32
                             " commits; the limit is %d bytes, and one commit at least",
-                            payload_size, commit_count, WAL_FRAME_PAYLOAD_MAX);
+                            request->payload_size, request->commit_count, WAL_FRAME_PAYLOAD_MAX);
     }
     return POLARYS_OK;
 }
 
 /* Seals, writes and syncs at wal->end. Any failure is final. */
-static enum polarys_code frame_append(struct wal *wal, uint64_t first_version,
-                                      uint32_t commit_count, const struct polarys_slice *pieces,
-                                      size_t piece_count, uint32_t payload_size,
+static enum polarys_code frame_append(struct wal *wal, const struct append_request *request,
                                       struct wal_position *end, struct polarys_error *err)
 {
     uint8_t tag[AEAD_TAG_SIZE];
     uint64_t duration_ns = 0;
-    struct wal_frame_header header = {.payload_size = payload_size,
+    struct wal_frame_header header = {.payload_size = (uint32_t)request->payload_size,
                                       .segment_id = wal->end.segment_id,
                                       .ordinal = wal->ordinal_next,
-                                      .first_version = first_version,
-                                      .commit_count = commit_count,
+                                      .first_version = request->first_version,
+                                      .commit_count = request->commit_count,
                                       .synced_offset = wal->end.offset};
     memcpy(header.previous_tag, wal->end.tag, AEAD_TAG_SIZE);
-    size_t stored_size = (size_t)wal_frame_stored_size(payload_size);
+    size_t stored_size = (size_t)wal_frame_stored_size(request->payload_size);
     enum polarys_code code = wal_buffer_reserve(wal, stored_size, err);
     if (code != POLARYS_OK) {
         return code;
     }
     wal->ordinal_next++;
-    code = frame_seal(wal, &header, pieces, piece_count, tag, err);
+    code = frame_seal(wal, &header, request->pieces, request->piece_count, tag, err);
     if (code == POLARYS_OK) {
         code = frame_write(wal, wal->end.offset, stored_size, &duration_ns, err);
     }
@@ -168,29 +174,32 @@ static enum polarys_code frame_append(struct wal *wal, uint64_t first_version,
     return code;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): seven parameters, and each is one thing. */
 enum polarys_code wal_append(struct wal *wal, uint64_t first_version, uint32_t commit_count,
                              const struct polarys_slice *pieces, size_t piece_count,
                              struct wal_position *end, struct polarys_error *err)
 {
     struct polarys_error local = POLARYS_ERROR_INIT;
     struct polarys_error *error = err == NULL ? &local : err;
-    uint64_t payload_size = 0;
+    struct append_request request = {.first_version = first_version,
+                                     .commit_count = commit_count,
+                                     .pieces = pieces,
+                                     .piece_count = piece_count};
     bool fits = false;
     for (size_t i = 0; i < piece_count; i++) {
-        payload_size += pieces[i].size;
+        request.payload_size += pieces[i].size;
     }
-    enum polarys_code code = append_check(wal, payload_size, commit_count, &fits, error);
+    enum polarys_code code = append_check(wal, &request, &fits, error);
     if (code != POLARYS_OK) {
         return code;
     }
     if (!fits) {
-        code = wal_roll(wal, first_version, wal_frame_stored_size(payload_size), error);
+        code = wal_roll(wal, first_version, wal_frame_stored_size(request.payload_size), error);
         if (code != POLARYS_OK) {
             return polarys_wrap(error, code, "append to log");
         }
     }
-    code = frame_append(wal, first_version, commit_count, pieces, piece_count,
-                        (uint32_t)payload_size, end, error);
+    code = frame_append(wal, &request, end, error);
     if (code != POLARYS_OK) {
         code = wal_break(wal, code, error);
         return polarys_wrap(error, code, "append to log segment %" PRIu64, wal->end.segment_id);

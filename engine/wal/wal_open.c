@@ -178,6 +178,7 @@ static enum polarys_code segment_first(struct wal *wal, uint64_t first_version,
                               : code;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): seven parameters, and each is one thing. */
 enum polarys_code wal_open(const struct wal_options *options, const struct wal_position *end,
                            uint64_t first_version, uint64_t term,
                            const uint8_t history_id[HISTORY_ID_SIZE], struct wal **out,

@@ -17,6 +17,14 @@
 #include "engine/wal/wal_internal.h"
 #include "engine/wal/wal_reader.h"
 
+/* What wal_recover was asked for. */
+struct wal_walk {
+    const struct wal_options *options;
+    uint64_t from_version;
+    const struct wal_visitor *visitor;
+    struct wal_recovery *recovery;
+};
+
 /* The segments of the directory, and the headers of those from `start` on. */
 struct wal_chain {
     struct wal_listing listing;
@@ -88,10 +96,10 @@ static enum polarys_code chain_load(const struct wal_options *options, uint64_t 
 }
 
 /* Hands the frames above `from_version` to the visitor, up to `limit` (0: to the end). */
-static enum polarys_code frames_walk(struct wal_reader *reader, uint64_t from_version,
-                                     uint64_t limit, const struct wal_visitor *visitor,
-                                     struct wal_recovery *recovery, struct polarys_error *err)
+static enum polarys_code frames_walk(struct wal_reader *reader, const struct wal_walk *walk,
+                                     uint64_t limit, struct polarys_error *err)
 {
+    struct wal_recovery *recovery = walk->recovery;
     bool has_frame = true;
     while (limit == 0 || reader->offset < limit) {
         struct wal_frame frame;
@@ -104,8 +112,8 @@ static enum polarys_code frames_walk(struct wal_reader *reader, uint64_t from_ve
         }
         recovery->frame_count++;
         recovery->last_version = frame.first_version + frame.commit_count - 1;
-        if (recovery->last_version > from_version) {
-            code = visitor->frame(visitor->context, &frame, err);
+        if (recovery->last_version > walk->from_version) {
+            code = walk->visitor->frame(walk->visitor->context, &frame, err);
         }
         if (code != POLARYS_OK) {
             return code;
@@ -164,22 +172,21 @@ static enum polarys_code end_check_newest(struct wal_reader *reader, struct wal_
     return POLARYS_OK;
 }
 
-static enum polarys_code segment_recover(const struct wal_options *options,
-                                         const struct wal_chain *chain, size_t index,
-                                         uint64_t from_version, const struct wal_visitor *visitor,
-                                         struct wal_recovery *recovery, struct polarys_error *err)
+static enum polarys_code segment_recover(const struct wal_walk *walk, const struct wal_chain *chain,
+                                         size_t index, struct polarys_error *err)
 {
+    struct wal_recovery *recovery = walk->recovery;
     struct wal_reader reader = {.file = NULL};
     char name[VFS_NAME_MAX];
     char path[VFS_PATH_MAX];
     uint64_t segment_id = chain->listing.segment_ids[index];
     bool is_newest = index + 1 == chain->listing.segment_count;
     wal_segment_name(segment_id, name);
-    enum polarys_code code = vfs_path_join(path, options->dir, name, err);
+    enum polarys_code code = vfs_path_join(path, walk->options->dir, name, err);
     if (code != POLARYS_OK) {
         return code;
     }
-    code = wal_reader_open(&reader, options->vfs, path, options->keyring, err);
+    code = wal_reader_open(&reader, walk->options->vfs, path, walk->options->keyring, err);
     if (code == POLARYS_CORRUPT || code == POLARYS_TAMPERED) {
         return fail_damaged(err, code, segment_id, 0);
     }
@@ -194,8 +201,7 @@ static enum polarys_code segment_recover(const struct wal_options *options,
         code = fail_damaged(err, POLARYS_CORRUPT, segment_id, 0);
     }
     if (code == POLARYS_OK) {
-        code = frames_walk(&reader, from_version, is_newest ? 0 : named->offset, visitor, recovery,
-                           err);
+        code = frames_walk(&reader, walk, is_newest ? 0 : named->offset, err);
     }
     if (code == POLARYS_OK) {
         code = is_newest ? end_check_newest(&reader, recovery, err)
@@ -217,11 +223,13 @@ enum polarys_code wal_recover(const struct wal_options *options, uint64_t from_v
                               struct polarys_error *err)
 {
     struct wal_chain chain;
+    struct wal_walk walk = {
+        .options = options, .from_version = from_version, .visitor = visitor, .recovery = recovery};
     memset(recovery, 0, sizeof(*recovery));
     enum polarys_code code = chain_load(options, from_version, &chain, err);
     recovery->segment_count = chain.listing.segment_count;
     for (size_t i = chain.start; i < chain.listing.segment_count && code == POLARYS_OK; i++) {
-        code = segment_recover(options, &chain, i, from_version, visitor, recovery, err);
+        code = segment_recover(&walk, &chain, i, err);
     }
     chain_deinit(&chain);
     return code == POLARYS_OK ? POLARYS_OK

@@ -168,24 +168,24 @@ std::string encode_by_library(uint64_t time_ms, const std::vector<std::vector<op
     return bytes;
 }
 
-std::vector<operation> some_operations(std::mt19937_64 &random, size_t count, size_t value_max)
+std::vector<operation> some_operations(std::mt19937_64 &numbers, size_t count, size_t value_max)
 {
     std::vector<operation> operations;
-    auto bytes = [&random](size_t size) {
+    auto bytes = [&numbers](size_t size) {
         std::string s(size, '\0');
         for (char &c : s) {
-            c = static_cast<char>(random());
+            c = static_cast<char>(numbers());
         }
         return s;
     };
     static const uint32_t ids[] = {0, 1, 127, 128, 70000, UINT32_MAX};
     for (size_t i = 0; i < count; i++) {
         operation o;
-        o.kind = static_cast<enum entry_kind>(1 + random() % 3);
-        o.database_id = ids[random() % 5];
-        o.table_id = ids[random() % 6];
-        o.key = bytes(random() % 4 == 0 ? random() % 200 : random() % 20);
-        o.value = o.kind == ENTRY_DELETE ? "" : bytes(random() % value_max);
+        o.kind = static_cast<enum entry_kind>(1 + numbers() % 3);
+        o.database_id = ids[numbers() % 5];
+        o.table_id = ids[numbers() % 6];
+        o.key = bytes(numbers() % 4 == 0 ? numbers() % 200 : numbers() % 20);
+        o.value = o.kind == ENTRY_DELETE ? "" : bytes(numbers() % value_max);
         operations.push_back(o);
     }
     return operations;
@@ -193,14 +193,14 @@ std::vector<operation> some_operations(std::mt19937_64 &random, size_t count, si
 
 TEST(LogBatch, IsByteForByteWhatProtobufWrites)
 {
-    std::mt19937_64 random(1);
+    std::mt19937_64 numbers(1);
     struct polarys_error err = {};
     for (int round = 0; round < 500; round++) {
         std::vector<std::vector<operation>> commits;
-        for (size_t i = random() % 5; i > 0; i--) {
-            commits.push_back(some_operations(random, random() % 6, 300));
+        for (size_t i = numbers() % 5; i > 0; i--) {
+            commits.push_back(some_operations(numbers, numbers() % 6, 300));
         }
-        uint64_t time_ms = 1 + random();
+        uint64_t time_ms = 1 + numbers();
         std::string bytes = encode(time_ms, commits);
         ASSERT_EQ(encode_by_library(time_ms, commits), bytes) << round;
         decoded back;
@@ -238,18 +238,18 @@ TEST(LogBatch, CompressesLargeCommitsThatShrink)
 
 TEST(LogBatch, LeavesNoiseUncompressed)
 {
-    std::mt19937_64 random(2);
-    std::vector<operation> noise = some_operations(random, 100, 2000);
+    std::mt19937_64 numbers(2);
+    std::vector<operation> noise = some_operations(numbers, 100, 2000);
     EXPECT_EQ(encode_by_library(5, {noise}), encode(5, {noise}));
 }
 
 TEST(LogBatch, MixesCommitsOfAllKinds)
 {
-    std::mt19937_64 random(3);
+    std::mt19937_64 numbers(3);
     std::vector<std::vector<operation>> commits = {
         {},
         {{ENTRY_PUT, 1, 1, "k", std::string(100000, 'z')}},
-        some_operations(random, 50, 100),
+        some_operations(numbers, 50, 100),
         {{ENTRY_PUT, 1, 1, "", ""}},
         {{ENTRY_PUT, 7, 7, std::string(USER_KEY_SIZE_MAX, 'k'), "v"}}};
     struct polarys_error err = {};
@@ -330,9 +330,9 @@ TEST(LogBatch, RefusesWhatIsNoBatch)
 
 TEST(LogBatch, NeverReadsBeyondATruncatedBatch)
 {
-    std::mt19937_64 random(4);
+    std::mt19937_64 numbers(4);
     std::vector<operation> large = {{ENTRY_PUT, 1, 1, "k", std::string(20000, 'z')}};
-    std::string bytes = encode(9, {some_operations(random, 5, 60), large});
+    std::string bytes = encode(9, {some_operations(numbers, 5, 60), large});
     struct polarys_error err = {};
     for (size_t size = 0; size < bytes.size(); size++) {
         /* A copy of its own size, so that the sanitizer sees a read behind it. */
