@@ -22,11 +22,11 @@ extern "C" {
 #endif
 
 enum {
-    COMMIT_QUEUE_COMMITS_MAX = 65536,      /* that wait; past it WRITE_STALL */
-    COMMIT_QUEUE_BYTES_MAX = 256 << 20,    /* of encoded commits that wait */
-    COMMIT_GROUP_COMMITS_MAX = 8192,       /* in one frame */
-    COMMIT_GROUP_BYTES_MAX = 1 << 20,      /* in one frame, unless a single commit is larger */
-    COMMIT_ASYNC_BUFFER_BYTES = 1 << 20,   /* ASYNC commits buffered before a frame is written */
+    COMMIT_QUEUE_COMMITS_MAX = 65536,       /* that wait; past it WRITE_STALL */
+    COMMIT_QUEUE_BYTES_MAX = 256 << 20,     /* of encoded commits that wait */
+    COMMIT_GROUP_COMMITS_MAX = 8192,        /* in one frame */
+    COMMIT_GROUP_BYTES_MAX = 1 << 20,       /* in one frame, unless a single commit is larger */
+    COMMIT_ASYNC_BUFFER_BYTES = 1 << 20,    /* ASYNC commits buffered before a frame is written */
     COMMIT_UNSYNCED_VERSIONS_MAX = 1 << 19, /* below the 2^20 that an unclean open skips */
 };
 
@@ -62,7 +62,8 @@ struct commit_request {
     bool changes_schema; /* raises the schema version to this commit's version */
 
     enum commit_durability durability;
-    uint64_t deadline_ns; /* monotonic; past it the commit is dropped unnumbered (WAIT_TIMEOUT); 0: none */
+    uint64_t
+        deadline_ns; /* monotonic; past it the commit is dropped unnumbered (WAIT_TIMEOUT); 0: none */
 
     /* Called once, from any thread, with no lock held; may submit again. */
     void (*done)(struct commit_request *request);
@@ -144,10 +145,10 @@ NODISCARD enum polarys_code commit_sync(struct commit_path *path, struct polarys
 
 /* Runs `function` while holding the log role, with nothing unsynced and no group in flight: to switch the
  * memtable, to copy the log's end, to append a mark. Waits its turn. Returns what `function` returns. */
-NODISCARD enum polarys_code commit_run_exclusive(struct commit_path *path,
-                                                 enum polarys_code (*function)(
-                                                     void *context, struct polarys_error *err),
-                                                 void *context, struct polarys_error *err);
+NODISCARD enum polarys_code commit_run_exclusive(
+    struct commit_path *path,
+    enum polarys_code (*function)(void *context, struct polarys_error *err), void *context,
+    struct polarys_error *err);
 
 /* Work that the role waits for has progressed (tree's room_made, disk space): try again soon. */
 void commit_wake(struct commit_path *path);

@@ -40,10 +40,10 @@ struct commit_group {
     uint64_t first_version;
     uint32_t commit_count; /* 0: empty */
     uint64_t time_unix_ms;
-    uint64_t first_ns;        /* when its first commit was sequenced */
-    size_t payload_bytes;     /* of the LogBatch */
-    size_t room_bytes;        /* payload that the log is known to have room for */
-    size_t sync_count;        /* commits that are reported only when the frame is durable */
+    uint64_t first_ns;            /* when its first commit was sequenced */
+    size_t payload_bytes;         /* of the LogBatch */
+    size_t room_bytes;            /* payload that the log is known to have room for */
+    size_t sync_count;            /* commits that are reported only when the frame is durable */
     struct polarys_slice *pieces; /* COMMIT_GROUP_COMMITS_MAX + 1 */
     size_t piece_count;
     uint8_t *buffer; /* COMMIT_ASYNC_BUFFER_BYTES: encoded ASYNC commits, whose owners are gone */
@@ -58,15 +58,20 @@ enum commit_wait_state {
     COMMIT_WAIT_DONE,
 };
 
-/* A sleeping commit_wait; on its stack. It stays until is_done, so a waker may use it until then. */
+/*
+ * What a commit_wait sleeps on. They belong to the path and are used again and again, and freed only with
+ * it: so a waker may signal one after unlocking it, when its sleeper may be gone, and the next sleeper
+ * merely looks once in vain. Signalling inside the mutex would wake a thread only to block it.
+ */
 struct commit_waiter {
     struct mutex mutex;
     struct condition condition;
     /* Guarded by its mutex. */
-    bool is_done;
+    bool is_done;   /* set once a use; the sleeper stays until it is */
     bool is_nudged; /* shall look for work */
-    /* The reporter's. */
+    /* Of the list of free ones, or of the reporter's, which ends before is_done is set. */
     struct commit_waiter *next;
+    struct commit_waiter *next_made; /* of all of them */
 };
 
 struct commit_timer {
@@ -84,14 +89,16 @@ struct commit_path {
     pthread_t thread;
 
     /* Synchronise themselves. */
-    _Atomic(struct commit_request *) incoming; /* newest first; pushed by anyone, taken by the sequencer */
-    atomic_uint_fast64_t queue;                /* commits, bytes and the draining mark in one */
-    atomic_uint_fast64_t given_version;        /* stored by the sequencer */
+    _Atomic(struct commit_request *)
+        incoming;                       /* newest first; pushed by anyone, taken by the sequencer */
+    atomic_uint_fast64_t queue;         /* commits, bytes and the draining mark in one */
+    atomic_uint_fast64_t given_version; /* stored by the sequencer */
     atomic_uint_fast64_t published_version;
     atomic_uint_fast64_t published_time_ms;
     atomic_uint_fast64_t durable_version;
     atomic_uint_fast64_t schema_version;
     atomic_uint_fast64_t stall_count;
+    _Atomic(struct commit_waiter *) free_waiters; /* pushed by anyone, popped with the mutex held */
     atomic_bool is_in_flight_unpublished; /* set with the mutex held, cleared by the writer */
     atomic_bool is_broken;                /* the log */
     atomic_bool is_thread_asleep;
@@ -116,10 +123,10 @@ struct commit_path {
     /* Guarded by mutex. */
     bool is_sequencing;
     bool is_writing;
-    bool is_disk_low;       /* the group in flight found no space */
+    bool is_disk_low; /* the group in flight found no space */
     bool is_failure_told;
     bool is_nudge_outstanding;
-    bool is_stopping;       /* the log thread shall end */
+    bool is_stopping;         /* the log thread shall end */
     uint32_t exclusive_count; /* that wait for both halves; sequencing pauses */
     uint32_t progress_waiter_count;
     uint32_t reporting_count; /* threads that are reporting commits */
@@ -135,6 +142,7 @@ struct commit_path {
     uint64_t sync_ns_average;
     uint64_t thread_due_ns; /* when the log thread wakes by itself; 0: never */
     struct polarys_error broken_error;
+    struct commit_waiter *waiters_made;
     struct commit_timer handoff;     /* drive now */
     struct commit_timer sync_timer;  /* ASYNC commits are due */
     struct commit_timer retry_timer; /* sequence_not_before_ns, write_not_before_ns */
@@ -155,11 +163,11 @@ struct commit_plan {
 /* What a sequencer's pass did. */
 struct commit_pass {
     uint64_t now_ns;
-    bool may_take;    /* else it only releases what was held back */
-    bool is_disk_low; /* takes, but only to refuse */
+    bool may_take;          /* else it only releases what was held back */
+    bool is_disk_low;       /* takes, but only to refuse */
     size_t in_flight_bytes; /* of the group that the writer has */
     bool is_blocked;        /* the tree has no room for the oldest one */
-    uint64_t pace_ns; /* not 0: out of tokens for so long */
+    uint64_t pace_ns;       /* not 0: out of tokens for so long */
     uint64_t taken_commits;
     uint64_t taken_bytes;
     uint64_t sequenced_count;
@@ -233,7 +241,8 @@ void commit_progress_locked(struct commit_path *path);
 /* ---- commit_schedule.c ---- */
 
 void commit_timer_init(struct commit_timer *timer, struct commit_path *path);
-void commit_timer_arm_locked(struct commit_path *path, struct commit_timer *timer, uint64_t delay_ns);
+void commit_timer_arm_locked(struct commit_path *path, struct commit_timer *timer,
+                             uint64_t delay_ns);
 bool commit_timers_are_idle_locked(const struct commit_path *path);
 /* Arms timers for what becomes due by itself. */
 void commit_schedule_locked(struct commit_path *path);
@@ -258,8 +267,9 @@ bool commit_may_fail_locked(const struct commit_path *path);
  * meanwhile. When plan->own is among them the role is handed on first. */
 void commit_report_locked(struct commit_path *path, struct commit_request_list *finished,
                           const struct commit_plan *plan);
-/* Wakes a sleeping commit_wait to look for work. REQUIRES(path->mutex), its request not finished. */
+/* Wakes a sleeping commit_wait to look for work. */
 void commit_waiter_nudge(struct commit_waiter *waiter);
+void commit_waiters_free(struct commit_path *path);
 
 /* ---- commit_linger.c ---- */
 

@@ -13,7 +13,9 @@
 
 enum {
     LINGER_SKIP_MAX = 64,
-    LINGER_NS_MAX = 200 * 1000,
+    LINGER_NS_MAX = 120 * 1000,
+    /* Waking and sleeping of more than these takes a sync's time and overlaps with it better. */
+    LINGER_COMMITS_MAX = 24,
     LINGER_YIELDS_MAX = 4096,
 };
 
@@ -26,7 +28,7 @@ uint32_t commit_linger_target_locked(struct commit_path *path)
         path->linger_skip_count--;
         return 0;
     }
-    return path->linger_target;
+    return path->linger_target < LINGER_COMMITS_MAX ? path->linger_target : LINGER_COMMITS_MAX;
 }
 
 bool commit_linger(struct commit_path *path, uint32_t target, uint64_t limit_ns)

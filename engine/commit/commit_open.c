@@ -77,6 +77,7 @@ static void path_free(struct commit_path *path)
 {
     commit_group_deinit(&path->groups[0]);
     commit_group_deinit(&path->groups[1]);
+    commit_waiters_free(path);
     condition_deinit(&path->thread_condition);
     condition_deinit(&path->progress);
     mutex_deinit(&path->mutex);

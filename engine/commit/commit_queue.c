@@ -98,10 +98,9 @@ static void refuse_stalled(struct commit_path *path, struct commit_request *requ
     }
     uint64_t bytes = commit_queue_bytes(path) & QUEUE_BYTES_MASK;
     uint64_t wait_ms = bytes * 1000 / (rate == 0 ? 1 : rate) + 1;
-    request->code = polarys_fail(&request->error, POLARYS_WRITE_STALL,
-                                 "commit queue is full: %llu commits, %llu bytes",
-                                 (unsigned long long)commit_queue_commits(path),
-                                 (unsigned long long)bytes);
+    request->code = polarys_fail(
+        &request->error, POLARYS_WRITE_STALL, "commit queue is full: %llu commits, %llu bytes",
+        (unsigned long long)commit_queue_commits(path), (unsigned long long)bytes);
     request->error.retry_after_ms =
         (uint32_t)(wait_ms < QUEUE_RETRY_AFTER_MS_MAX ? wait_ms : QUEUE_RETRY_AFTER_MS_MAX);
     atomic_fetch_add(&path->stall_count, 1);
@@ -121,9 +120,9 @@ static bool queue_admit(struct commit_path *path, struct commit_request *request
 {
     uint64_t size = request->encoded.size;
     if (size > WAL_FRAME_PAYLOAD_MAX - LOG_BATCH_TIME_SIZE) {
-        request->code = polarys_fail(&request->error, POLARYS_TOO_LARGE,
-                                     "commit of %llu bytes does not fit a log frame",
-                                     (unsigned long long)size);
+        request->code =
+            polarys_fail(&request->error, POLARYS_TOO_LARGE,
+                         "commit of %llu bytes does not fit a log frame", (unsigned long long)size);
         return false;
     }
     if (atomic_load(&path->is_broken)) {

@@ -95,10 +95,10 @@ static void write_succeeded_locked(struct commit_path *path, uint64_t sync_ns,
     stats->logged_bytes += group->payload_bytes;
     stats->sync_us_log2[log2_bucket(sync_ns / 1000, 24)]++;
     stats->group_size_log2[log2_bucket(group->commit_count, 16)]++;
-    path->sync_ns_average = path->sync_ns_average == 0
-                                ? sync_ns
-                                : (path->sync_ns_average * (SYNC_AVERAGE_WEIGHT - 1) + sync_ns) /
-                                      SYNC_AVERAGE_WEIGHT;
+    path->sync_ns_average =
+        path->sync_ns_average == 0
+            ? sync_ns
+            : (path->sync_ns_average * (SYNC_AVERAGE_WEIGHT - 1) + sync_ns) / SYNC_AVERAGE_WEIGHT;
     path->linger_target = (uint32_t)(group->sync_count + commit_queue_commits(path));
     path->is_disk_low = false;
     path->disk_retry_count = 0;
@@ -109,8 +109,8 @@ static void write_succeeded_locked(struct commit_path *path, uint64_t sync_ns,
 
 static void write_failed_locked(struct commit_path *path, const struct polarys_error *err)
 {
-    bool is_last_try = commit_queue_is_draining(path) &&
-                       path->disk_retry_count >= COMMIT_DRAIN_DISK_RETRIES_MAX;
+    bool is_last_try =
+        commit_queue_is_draining(path) && path->disk_retry_count >= COMMIT_DRAIN_DISK_RETRIES_MAX;
     if (err->code == POLARYS_DISK_LOW && !is_last_try) {
         path->is_disk_low = true;
         path->disk_retry_count++;
@@ -269,6 +269,9 @@ void commit_hand_on_locked(struct commit_path *path)
     if (successor == SUCCESSOR_ASLEEP) {
         path->is_nudge_outstanding = true;
         commit_waiter_nudge(waiter);
+    } else if (successor == SUCCESSOR_AWAKE) {
+        /* Or it found no memory for a waiter, and sleeps with others. */
+        commit_progress_locked(path);
     } else if (successor == SUCCESSOR_NONE) {
         commit_timer_arm_locked(path, &path->handoff, 0);
     }

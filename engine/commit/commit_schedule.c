@@ -118,7 +118,8 @@ void commit_timer_init(struct commit_timer *timer, struct commit_path *path)
     timer->is_armed = false;
 }
 
-void commit_timer_arm_locked(struct commit_path *path, struct commit_timer *timer, uint64_t delay_ns)
+void commit_timer_arm_locked(struct commit_path *path, struct commit_timer *timer,
+                             uint64_t delay_ns)
 {
     if (timer->is_armed) {
         return;

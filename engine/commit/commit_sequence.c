@@ -148,9 +148,9 @@ static void fail_deadline(struct commit_request *request)
 
 static void fail_disk_low(struct commit_request *request)
 {
-    request->code = polarys_fail(&request->error, POLARYS_DISK_LOW,
-                                 "the log has no room for %llu bytes",
-                                 (unsigned long long)request->encoded.size);
+    request->code =
+        polarys_fail(&request->error, POLARYS_DISK_LOW, "the log has no room for %llu bytes",
+                     (unsigned long long)request->encoded.size);
     request->error.retry_after_ms = COMMIT_DISK_LOW_RETRY_AFTER_MS;
 }
 

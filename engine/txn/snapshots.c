@@ -91,8 +91,7 @@ void snapshots_note_commit(struct snapshots *snapshots, uint64_t version, uint64
                            uint64_t logged_bytes)
 {
     mutex_lock(&snapshots->mutex);
-    version_times_add(&snapshots->times, version, time_unix_ms, logged_bytes,
-                      VERSION_TIME_STEP_MS);
+    version_times_add(&snapshots->times, version, time_unix_ms, logged_bytes, VERSION_TIME_STEP_MS);
     mutex_unlock(&snapshots->mutex);
 }
 
@@ -168,9 +167,8 @@ static enum polarys_code fail_too_many(struct polarys_error *err)
     return POLARYS_TOO_MANY_CALLS;
 }
 
-enum polarys_code snapshot_acquire(struct snapshots *snapshots, uint64_t version,
-                                   uint64_t lease_ms, uint64_t *lease_id,
-                                   struct polarys_error *err)
+enum polarys_code snapshot_acquire(struct snapshots *snapshots, uint64_t version, uint64_t lease_ms,
+                                   uint64_t *lease_id, struct polarys_error *err)
 {
     enum polarys_code code = POLARYS_OK;
     uint64_t now_ns = clock_monotonic_ns(snapshots->clock);

@@ -18,7 +18,7 @@ extern "C" {
 #endif
 
 enum {
-    SNAPSHOTS_MAX = 4096,              /* live leases */
+    SNAPSHOTS_MAX = 4096, /* live leases */
     SNAPSHOT_LEASE_DEFAULT_MS = 60000,
     SNAPSHOT_LEASE_MAX_MS = 3600000,
     VERSION_TIME_STEP_MS = 100, /* a sample is kept at most this often */
@@ -26,9 +26,9 @@ enum {
 
 struct snapshots_options {
     struct clock *clock;
-    uint64_t history_keep_ms;    /* 0 keeps no history */
-    uint64_t history_keep_bytes; /* of logged commits; whichever ends first */
-    uint64_t history_start;      /* as the manifest has it */
+    uint64_t history_keep_ms;         /* 0 keeps no history */
+    uint64_t history_keep_bytes;      /* of logged commits; whichever ends first */
+    uint64_t history_start;           /* as the manifest has it */
     const struct version_time *times; /* samples known from the manifest, ascending */
     size_t time_count;
 };

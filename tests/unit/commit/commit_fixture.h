@@ -5,8 +5,8 @@
 
 #include <memory>
 
-#include "gtest/gtest.h"
 #include "tests/unit/commit/fake_engine.h"
+#include "gtest/gtest.h"
 
 struct Published {
     uint64_t version;
@@ -15,7 +15,7 @@ struct Published {
 };
 
 class CommitTest : public ::testing::Test {
-protected:
+  protected:
     struct tree tree;
     struct wal wal;
     FakeExecutor fake;
@@ -49,7 +49,10 @@ protected:
         };
     }
 
-    void TearDown() override { commit_close(path); }
+    void TearDown() override
+    {
+        commit_close(path);
+    }
 
     void open()
     {

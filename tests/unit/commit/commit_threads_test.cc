@@ -9,7 +9,7 @@ namespace {
 enum { STRESS_THREADS = 8, STRESS_COMMITS = 400 };
 
 class CommitThreadsTest : public ::testing::TestWithParam<enum commit_role_policy> {
-protected:
+  protected:
     struct tree tree;
     struct wal wal;
     struct executor *pool = nullptr;
@@ -117,8 +117,8 @@ TEST_P(CommitThreadsTest, LosesNoWakeUpOfDriversAndCallbacks)
     std::vector<std::vector<std::unique_ptr<TestCommit>>> commits(STRESS_THREADS);
     in_threads(STRESS_THREADS, [&](int thread) {
         for (int i = 0; i < STRESS_COMMITS; i++) {
-            auto commit = std::make_unique<TestCommit>(
-                "x", i % 3 == 0 ? COMMIT_ASYNC : COMMIT_LOCAL_SYNC);
+            auto commit =
+                std::make_unique<TestCommit>("x", i % 3 == 0 ? COMMIT_ASYNC : COMMIT_LOCAL_SYNC);
             commit->on_done = [&](TestCommit *) { done++; };
             commit_submit(path, commit->prepare(path));
             commits[thread].push_back(std::move(commit));

@@ -16,11 +16,17 @@ std::string text_of(struct polarys_slice slice)
 
 /* Fails the test when two threads are inside at once. */
 class Alone {
-public:
-    explicit Alone(std::atomic<int> &users) : users_(users) { EXPECT_EQ(users_.fetch_add(1), 0); }
-    ~Alone() { users_.fetch_sub(1); }
+  public:
+    explicit Alone(std::atomic<int> &users) : users_(users)
+    {
+        EXPECT_EQ(users_.fetch_add(1), 0);
+    }
+    ~Alone()
+    {
+        users_.fetch_sub(1);
+    }
 
-private:
+  private:
     std::atomic<int> &users_;
 };
 

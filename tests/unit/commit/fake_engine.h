@@ -94,9 +94,12 @@ struct TestCommit {
     TestCommit &reads(uint64_t version, const std::string &key);
     TestCommit &reads_range(uint64_t version, const std::string &start, const std::string &end);
     struct commit_request *prepare(struct commit_path *path);
-    bool is_done() const { return done_count.load() != 0; }
+    bool is_done() const
+    {
+        return done_count.load() != 0;
+    }
 
-private:
+  private:
     struct polarys_slice keep(const std::string &text);
 };
 
