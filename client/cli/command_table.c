@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every command, once.
+ */
+#include <string.h>
+
+#include "client/cli/command.h"
+
+#define BIT(id) (UINT64_C(1) << (id))
+#define OPTIONS_WRITE                                                                              \
+    (BIT(OPTION_DURABILITY) | BIT(OPTION_IF_VERSION) | BIT(OPTION_IF_ABSENT) |                     \
+     BIT(OPTION_IF_PRESENT) | BIT(OPTION_REQUEST_ID))
+#define OPTIONS_RANGE (BIT(OPTION_PREFIX) | BIT(OPTION_FROM) | BIT(OPTION_TO))
+#define OPTIONS_BENCH                                                                              \
+    (BIT(OPTION_CLIENTS) | BIT(OPTION_IN_FLIGHT) | BIT(OPTION_SECONDS) | BIT(OPTION_VALUE_SIZE) |  \
+     BIT(OPTION_KEY_COUNT) | BIT(OPTION_RATE) | BIT(OPTION_TABLE) | BIT(OPTION_KEEP) |             \
+     BIT(OPTION_DURABILITY))
+
+_Static_assert(OPTION_COUNT <= 64, "a set of options is 64 bits");
+
+/* Each: name, operands, summary, example, options, operands at least and at most, is the first a table. */
+const struct command command_table[] = {
+    {"put", "TABLE KEY [VALUE|-]", "write a whole document; the value is read from standard input "
+     "if it is - or left out",
+     "polarys put users ann '{\"name\":\"Ann\",\"age\":30}'",
+     OPTIONS_WRITE | BIT(OPTION_RAW) | BIT(OPTION_EXPIRES_IN), 2, 3, true, command_put},
+    {"update", "TABLE KEY PATCH", "change a JSON document by a merge patch (RFC 7386)",
+     "polarys update users ann '{\"age\":31}'", OPTIONS_WRITE | BIT(OPTION_EXPIRES_IN), 3, 3, true,
+     command_update},
+    {"get", "TABLE KEY", "read one document", "polarys get users ann -o raw", 0, 2, 2, true,
+     command_get},
+    {"delete", "TABLE KEY", "delete one document, whether it is there or not",
+     "polarys delete users ann --if-present", OPTIONS_WRITE, 2, 2, true, command_delete},
+    {"scan", "TABLE", "read documents in key order, all at one version",
+     "polarys scan users --prefix a --limit 10",
+     OPTIONS_RANGE | BIT(OPTION_REVERSE) | BIT(OPTION_LIMIT) | BIT(OPTION_KEYS_ONLY), 1, 1, true,
+     command_scan},
+    {"count", "TABLE", "count the documents of a table; prints only the number",
+     "polarys count users", 0, 1, 1, true, command_count_documents},
+    {"delete-range", "TABLE", "delete every document of a range in one commit",
+     "polarys delete-range users --prefix tmp-",
+     OPTIONS_RANGE | BIT(OPTION_ALL) | BIT(OPTION_DURABILITY) | BIT(OPTION_REQUEST_ID), 1, 1, true,
+     command_delete_range},
+    {"table create", "TABLE", "make an empty table", "polarys table create users", 0, 1, 1, false,
+     command_table_create},
+    {"table list", "", "list the tables of the database", "polarys table list", 0, 0, 0, false,
+     command_table_list},
+    {"table describe", "TABLE", "tell about one table", "polarys table describe users", 0, 1, 1,
+     true, command_table_describe},
+    {"table drop", "TABLE", "drop a table with its documents", "polarys table drop users", 0, 1, 1,
+     true, command_table_drop},
+    {"table truncate", "TABLE", "delete every document; the table stays",
+     "polarys table truncate users", 0, 1, 1, true, command_table_truncate},
+    {"database create", "NAME", "make a database without tables", "polarys database create shop", 0,
+     1, 1, false, command_database_create},
+    {"database list", "", "list the databases", "polarys database list", 0, 0, 0, false,
+     command_database_list},
+    {"database drop", "NAME", "drop a database with its tables", "polarys database drop shop", 0, 1,
+     1, false, command_database_drop},
+    {"import", "TABLE FILE|-", "write the documents of a file of JSON lines; existing keys are "
+     "replaced, a missing table is made",
+     "polarys import packages packages.jsonl --key-field Package",
+     BIT(OPTION_KEY_FIELD) | BIT(OPTION_DURABILITY), 2, 2, true, command_import},
+    {"export", "TABLE [FILE|-]", "write all documents as JSON lines, all at one version",
+     "polarys export packages packages.jsonl", 0, 1, 2, true, command_export},
+    {"status", "", "how the server does", "polarys status -o json", 0, 0, 0, false, command_status},
+    {"server-info", "", "what the server is: version, formats, limits", "polarys server-info", 0, 0,
+     0, false, command_server_info},
+    {"metrics", "", "the server's metrics, from its admin port",
+     "polarys metrics --admin-endpoint 127.0.0.1:7481", 0, 0, 0, false, command_metrics},
+    {"admin flush", "", "write what is in memory into table files", "polarys admin flush", 0, 0, 0,
+     false, command_admin_flush},
+    {"admin compact", "[TABLE]", "compact the database, a table or a range of it",
+     "polarys admin compact users", OPTIONS_RANGE, 0, 1, true, command_admin_compact},
+    {"admin checkpoint", "DIR", "make a consistent copy of the store on the server's machine",
+     "polarys admin checkpoint copy-of-monday", 0, 1, 1, false, command_admin_checkpoint},
+    {"admin drain", "", "take the server out of use, until it is started again",
+     "polarys admin drain --grace 5s", BIT(OPTION_GRACE), 0, 0, false, command_admin_drain},
+    {"admin log-level", "LEVEL", "log debug, info, warn or error and what is above it",
+     "polarys admin log-level debug", 0, 1, 1, false, command_admin_log_level},
+    {"bench", "put|get|mixed|bulk|scan", "put load on the server and measure it",
+     "polarys bench mixed --clients 8 --seconds 30", OPTIONS_BENCH, 1, 1, false, command_bench},
+    {"log inspect", "FILE", "show the frames of a file of the log, without a server",
+     "polarys log inspect data/wal/000001.log --master-key-file master.key",
+     BIT(OPTION_MASTER_KEY_FILE) | BIT(OPTION_WITH_KEYS), 1, 1, false, command_log_inspect},
+    {"keys generate", "FILE", "make a master key in a new file", "polarys keys generate master.key",
+     0, 1, 1, false, command_keys_generate},
+    {"shell", "", "read statements, with history and completion; also without any command",
+     "polarys shell", 0, 0, 0, false, command_shell},
+    {"completion", "bash|zsh", "print a completion file for a shell",
+     "polarys completion bash > /etc/bash_completion.d/polarys", 0, 1, 1, false,
+     command_completion},
+    {"help", "[COMMAND]", "tell what there is, or how a command is used", "polarys help put", 0, 0,
+     2, false, command_help},
+};
+const size_t command_count = sizeof(command_table) / sizeof(command_table[0]);
+
+const struct command *command_find(const char *name)
+{
+    for (size_t i = 0; i < command_count; i++) {
+        if (strcmp(command_table[i].name, name) == 0) {
+            return &command_table[i];
+        }
+    }
+    return NULL;
+}
+
+bool command_is_group(const char *word)
+{
+    size_t size = strlen(word);
+    for (size_t i = 0; i < command_count; i++) {
+        if (strncmp(command_table[i].name, word, size) == 0 && command_table[i].name[size] == ' ') {
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The engine judges the JSON, so an import refuses what the server would refuse, and can name the line.
+ */
+#include "client/cli/import_line.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/cli/json_text.h"
+#include "client/cli/parse.h"
+#include "client/cli/text.h"
+
+static bool fault_set(struct import_fault *fault, const char *reason, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Always false. */
+static bool fault_set(struct import_fault *fault, const char *reason, const char *format, ...)
+{
+    va_list args;
+    fault->has_offset = false;
+    (void)snprintf(fault->reason, sizeof(fault->reason), "%s", reason);
+    va_start(args, format);
+    (void)vsnprintf(fault->message, sizeof(fault->message), format, args);
+    va_end(args);
+    return false;
+}
+
+static bool fault_from_engine(struct import_fault *fault, const struct polarys_error *err)
+{
+    const char *offset = polarys_error_detail_find(err, "offset");
+    (void)fault_set(fault, polarys_code_name(err->code), "%s", err->message);
+    fault->has_offset = offset != NULL && parse_number(offset, &fault->offset);
+    return false;
+}
+
+/* The text of a string or number member as the key. */
+static bool key_take(struct import_line *line, struct polarys_slice text, const char *name,
+                     struct import_fault *fault)
+{
+    struct polarys_error err = POLARYS_ERROR_INIT;
+    size_t size = 0;
+    enum polarys_code code =
+        polarys_json_member_text(text, name, line->key, sizeof(line->key), &size, &err);
+
+    if (code == POLARYS_KEY_NOT_FOUND) {
+        return fault_set(fault, "BAD_KEY", "no string or number \"%s\" to take the key from", name);
+    }
+    if (code == POLARYS_TOO_LARGE) {
+        return fault_set(fault, "BAD_KEY", "\"%s\" has more than %d bytes", name,
+                         POLARYS_KEY_BYTES_MAX);
+    }
+    if (code != POLARYS_OK) {
+        return fault_from_engine(fault, &err);
+    }
+    line->record.key = line->key;
+    line->record.key_size = size;
+    return true;
+}
+
+/* A JSON string's text, quotes left out; slashes may be escaped. Decodes into *bytes, which grows. */
+static bool base64_take(const struct json_member *member, uint8_t **bytes, size_t *capacity,
+                        size_t *size)
+{
+    size_t text_size = member->value_size;
+    char *text;
+
+    *size = 0;
+    if (text_size < 2 || member->value[0] != '"') {
+        return false;
+    }
+    /* The text is put behind the room for the bytes, so that it can be decoded there. */
+    size_t needed = text_base64_room(text_size) + text_size;
+    if (needed > *capacity) {
+        uint8_t *grown = realloc(*bytes, needed);
+        if (grown == NULL) {
+            return false;
+        }
+        *bytes = grown;
+        *capacity = needed;
+    }
+    text = (char *)*bytes + text_base64_room(text_size);
+    size_t count = 0;
+    for (size_t i = 1; i + 1 < text_size; i++) {
+        if (member->value[i] != '\\' || member->value[i + 1] != '/') {
+            text[count++] = member->value[i];
+        }
+    }
+    return text_base64_decode(text, count, *bytes, size);
+}
+
+static bool key_base64_take(struct import_line *line, const struct json_member *member,
+                            struct import_fault *fault)
+{
+    uint8_t *bytes = NULL;
+    size_t capacity = 0;
+    size_t size = 0;
+    bool is_ok = base64_take(member, &bytes, &capacity, &size);
+
+    if (is_ok && size <= POLARYS_KEY_BYTES_MAX) {
+        memcpy(line->key, bytes, size);
+        line->record.key = line->key;
+        line->record.key_size = size;
+    }
+    free(bytes);
+    return is_ok || fault_set(fault, "BAD_KEY", "\"key_base64\" is no base64 text");
+}
+
+static bool raw_take(struct import_line *line, const struct json_member *member,
+                     struct import_fault *fault)
+{
+    size_t size;
+    if (!base64_take(member, &line->raw, &line->raw_capacity, &size)) {
+        return fault_set(fault, "BAD_ARGUMENT", "\"raw\" is no base64 text");
+    }
+    line->record.kind = POLARYS_CLIENT_RAW;
+    line->record.value = line->raw;
+    line->record.value_size = size;
+    return true;
+}
+
+static bool expiry_take(struct import_line *line, const struct json_member *member,
+                        struct import_fault *fault)
+{
+    char text[40];
+    size_t size = member->value_size;
+
+    if (size < 2 || size >= sizeof(text) || member->value[0] != '"') {
+        return fault_set(fault, "BAD_ARGUMENT", "\"expires_at\" is no time");
+    }
+    memcpy(text, member->value + 1, size - 2);
+    text[size - 2] = '\0';
+    if (!parse_time_ms(text, &line->record.expires_at_ms)) {
+        return fault_set(fault, "BAD_ARGUMENT",
+                         "\"expires_at\" is '%s', not a time such as 2026-01-02T03:04:05Z", text);
+    }
+    line->is_delete = line->record.expires_at_ms <= line->now_ms;
+    return true;
+}
+
+static bool name_is(const struct json_member *member, const char *name)
+{
+    return member->name_size == strlen(name) && memcmp(member->name, name, member->name_size) == 0;
+}
+
+static bool member_take(struct import_line *line, struct polarys_slice text,
+                        const struct json_member *member, struct import_fault *fault)
+{
+    if (name_is(member, "key")) {
+        return key_take(line, text, "key", fault);
+    }
+    if (name_is(member, "key_base64")) {
+        return key_base64_take(line, member, fault);
+    }
+    if (name_is(member, "value")) {
+        line->record.kind = POLARYS_CLIENT_JSON;
+        line->record.value = member->value;
+        line->record.value_size = member->value_size;
+        return true;
+    }
+    if (name_is(member, "raw")) {
+        return raw_take(line, member, fault);
+    }
+    if (name_is(member, "expires_at")) {
+        return expiry_take(line, member, fault);
+    }
+    /* What scan and get say besides: not to be written. */
+    if (name_is(member, "version") || name_is(member, "commit_time")) {
+        return true;
+    }
+    return fault_set(fault, "BAD_ARGUMENT",
+                     "member \"%.*s\" is none of key, key_base64, value, raw and expires_at; if "
+                     "the line is the document, say --key-field",
+                     (int)(member->name_size < 64 ? member->name_size : 64), member->name);
+}
+
+static bool members_read(struct import_line *line, struct polarys_slice text,
+                         struct import_fault *fault)
+{
+    struct json_walk walk;
+    struct json_member member;
+
+    if (!json_walk_init(&walk, (const char *)text.data, text.size)) {
+        return fault_set(fault, "BAD_ARGUMENT", "the line is no object");
+    }
+    while (json_walk_next(&walk, &member)) {
+        if (!member_take(line, text, &member, fault)) {
+            return false;
+        }
+    }
+    if (line->record.key == NULL) {
+        return fault_set(fault, "BAD_KEY", "no member \"key\"");
+    }
+    if (line->record.value == NULL && !line->is_delete) {
+        return fault_set(fault, "BAD_ARGUMENT", "no member \"value\" or \"raw\"");
+    }
+    return true;
+}
+
+/* Drops white space around the document. */
+static struct polarys_slice trimmed(const char *text, size_t size)
+{
+    static const char space[] = " \t\r\n";
+    while (size > 0 && text[0] != '\0' && strchr(space, text[0]) != NULL) {
+        text++;
+        size--;
+    }
+    while (size > 0 && text[size - 1] != '\0' && strchr(space, text[size - 1]) != NULL) {
+        size--;
+    }
+    struct polarys_slice slice = {(const uint8_t *)text, size};
+    return slice;
+}
+
+bool import_line_read(struct import_line *line, const char *text, size_t size,
+                      struct import_fault *fault)
+{
+    struct polarys_error err = POLARYS_ERROR_INIT;
+    struct polarys_slice document = trimmed(text, size);
+
+    memset(&line->record, 0, sizeof(line->record));
+    line->is_delete = false;
+    if (polarys_json_check((struct polarys_slice){(const uint8_t *)text, size}, &err) !=
+        POLARYS_OK) {
+        return fault_from_engine(fault, &err);
+    }
+    if (line->key_field == NULL) {
+        if (!members_read(line, document, fault)) {
+            return false;
+        }
+    } else {
+        if (!key_take(line, document, line->key_field, fault)) {
+            return false;
+        }
+        line->record.value = document.data;
+        line->record.value_size = document.size;
+    }
+    if (line->record.key_size == 0 || line->record.key_size > POLARYS_KEY_BYTES_MAX) {
+        return fault_set(fault, "BAD_KEY", "a key of %zu bytes; it may have 1 to %d",
+                         line->record.key_size, POLARYS_KEY_BYTES_MAX);
+    }
+    if (line->record.value_size > line->value_bytes_max) {
+        return fault_set(fault, "TOO_LARGE", "a value of %zu bytes; it may have %llu",
+                         line->record.value_size, (unsigned long long)line->value_bytes_max);
+    }
+    return true;
+}
+
+void import_line_deinit(struct import_line *line)
+{
+    free(line->raw);
+    line->raw = NULL;
+    line->raw_capacity = 0;
+}
