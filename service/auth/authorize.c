@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The policy: all actions are allowed but the one that no method may have. It keeps no state but the observer
+ * of tests.
+ */
+#include "service/auth/authorize.h"
+
+static bool (*observer)(void *context, enum authorize_action action,
+                        const struct authorize_resource *resource);
+static void *observer_context;
+
+const char *authorize_action_name(enum authorize_action action)
+{
+    static const char *const names[] = {"none",   "probe", "read",    "write",
+                                        "schema", "list",  "monitor", "operate"};
+    if ((unsigned)action >= sizeof(names) / sizeof(names[0])) {
+        return "unknown";
+    }
+    return names[action];
+}
+
+void authorize_observe(bool (*observe)(void *context, enum authorize_action action,
+                                       const struct authorize_resource *resource),
+                       void *context)
+{
+    observer = observe;
+    observer_context = context;
+}
+
+enum polarys_code authorize(struct call *call, enum authorize_action action,
+                            const struct authorize_resource *resource, struct polarys_error *err)
+{
+    (void)call;
+    bool is_allowed = action != AUTHORIZE_NONE;
+    if (is_allowed && observer != NULL) {
+        is_allowed = observer(observer_context, action, resource);
+    }
+    if (is_allowed) {
+        return POLARYS_OK;
+    }
+    const char *database = resource->database == NULL ? "" : resource->database;
+    const char *table = resource->table == NULL ? "" : resource->table;
+    polarys_fail(err, POLARYS_PERMISSION_DENIED, "%s on %s/%s is not allowed to this caller",
+                 authorize_action_name(action), database, table);
+    polarys_error_detail_set(err, "action", "%s", authorize_action_name(action));
+    polarys_error_detail_set(err, "resource", "%s/%s", database, table);
+    return POLARYS_PERMISSION_DENIED;
+}

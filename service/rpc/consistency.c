@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Maps consistency levels to versions on a node that is its own quorum: strong, local and any staleness are the
+ * newest version, stable is the newest durable one.
+ *
+ * A token is: one byte of format, the history id, the version (little-endian), one byte of check sum. It
+ * guards against mistakes, not against malice: a forged one can only make its own caller wait.
+ */
+#include "service/rpc/consistency.h"
+
+#include "service/server/check.h"
+
+enum {
+    TOKEN_FORMAT = 1,
+    TOKEN_HISTORY_AT = 1,
+    TOKEN_VERSION_AT = TOKEN_HISTORY_AT + POLARYS_ID_SIZE,
+    TOKEN_SUM_AT = TOKEN_VERSION_AT + 8,
+    STALENESS_SECONDS_MAX = 315576000,
+};
+
+_Static_assert(TOKEN_SUM_AT + 1 == SERVER_TOKEN_SIZE, "the size that others reserve");
+
+static uint8_t token_sum(const uint8_t *bytes)
+{
+    uint8_t sum = 0x5a;
+    for (size_t i = 0; i < TOKEN_SUM_AT; i++) {
+        sum = (uint8_t)(sum * 31 + bytes[i]);
+    }
+    return sum;
+}
+
+void consistency_token_encode(const struct consistency_token *token, uint8_t *bytes)
+{
+    bytes[0] = TOKEN_FORMAT;
+    memcpy(bytes + TOKEN_HISTORY_AT, token->history_id, POLARYS_ID_SIZE);
+    for (size_t i = 0; i < 8; i++) {
+        bytes[TOKEN_VERSION_AT + i] = (uint8_t)(token->version >> (8 * i));
+    }
+    bytes[TOKEN_SUM_AT] = token_sum(bytes);
+}
+
+bool consistency_token_decode(struct polarys_slice bytes, struct consistency_token *token)
+{
+    if (bytes.size != SERVER_TOKEN_SIZE || bytes.data[0] != TOKEN_FORMAT ||
+        bytes.data[TOKEN_SUM_AT] != token_sum(bytes.data)) {
+        return false;
+    }
+    memcpy(token->history_id, bytes.data + TOKEN_HISTORY_AT, POLARYS_ID_SIZE);
+    token->version = 0;
+    for (size_t i = 0; i < 8; i++) {
+        token->version |= (uint64_t)bytes.data[TOKEN_VERSION_AT + i] << (8 * i);
+    }
+    return true;
+}
+
+static enum polarys_code argument_bad(struct polarys_error *err, const char *field, const char *why)
+{
+    polarys_fail(err, POLARYS_BAD_ARGUMENT, "`%s`: %s", field, why);
+    polarys_error_detail_set(err, "field", "%s", field);
+    return POLARYS_BAD_ARGUMENT;
+}
+
+static enum polarys_code at_least_resolve(struct call *call, ProtobufCBinaryData bytes,
+                                          struct polarys_error *err)
+{
+    struct consistency_token token;
+    if (!consistency_token_decode(slice_make(bytes.data, bytes.len), &token)) {
+        return argument_bad(err, "consistency.at_least",
+                            "not a token; pass `header.token` of an answer unchanged");
+    }
+    struct polarys_db *db = call->server->db;
+    if (memcmp(token.history_id, polarys_db_history_id(db), POLARYS_ID_SIZE) != 0) {
+        polarys_fail(err, POLARYS_HISTORY_DIVERGED,
+                     "the token is of another history than this node is on: writes after its version may "
+                     "be lost, so read again without the token");
+        polarys_error_detail_set(err, "token_version", "%llu", (unsigned long long)token.version);
+        return POLARYS_HISTORY_DIVERGED;
+    }
+    call->at_least_version = token.version;
+    return POLARYS_OK;
+}
+
+static enum polarys_code snapshot_resolve(struct call *call, uint64_t version, struct polarys_error *err)
+{
+    if (version == 0) {
+        return argument_bad(err, "consistency.snapshot", "there is no version 0");
+    }
+    uint64_t newest = polarys_db_version(call->server->db);
+    if (version > newest) {
+        polarys_fail(err, POLARYS_FUTURE_VERSION, "version %llu is not reached yet: the newest is %llu",
+                     (unsigned long long)version, (unsigned long long)newest);
+        polarys_error_detail_set(err, "version", "%llu", (unsigned long long)newest);
+        return POLARYS_FUTURE_VERSION;
+    }
+    call->read_version = version;
+    return POLARYS_OK;
+}
+
+static enum polarys_code staleness_check(const Google__Protobuf__Duration *staleness,
+                                         struct polarys_error *err)
+{
+    if (staleness == NULL || staleness->seconds < 0 || staleness->nanos < 0 ||
+        staleness->nanos > 999999999 || staleness->seconds > STALENESS_SECONDS_MAX) {
+        return argument_bad(err, "consistency.max_staleness", "must be a time of zero or more");
+    }
+    return POLARYS_OK;
+}
+
+enum polarys_code consistency_resolve(struct call *call, const Polarys__V1__Consistency *consistency,
+                                      struct polarys_error *err)
+{
+    switch (consistency->level_case) {
+    case POLARYS__V1__CONSISTENCY__LEVEL__NOT_SET:
+        return POLARYS_OK;
+    case POLARYS__V1__CONSISTENCY__LEVEL_STRONG:
+        return consistency->strong ? POLARYS_OK
+                                   : argument_bad(err, "consistency.strong", "is only ever set to true");
+    case POLARYS__V1__CONSISTENCY__LEVEL_LOCAL:
+        return consistency->local ? POLARYS_OK
+                                  : argument_bad(err, "consistency.local", "is only ever set to true");
+    case POLARYS__V1__CONSISTENCY__LEVEL_STABLE:
+        if (!consistency->stable) {
+            return argument_bad(err, "consistency.stable", "is only ever set to true");
+        }
+        uint64_t durable = polarys_db_durable_version(call->server->db);
+        if (durable < polarys_db_version(call->server->db)) {
+            call->read_version = durable;
+        }
+        return POLARYS_OK;
+    case POLARYS__V1__CONSISTENCY__LEVEL_AT_LEAST:
+        return at_least_resolve(call, consistency->at_least, err);
+    case POLARYS__V1__CONSISTENCY__LEVEL_SNAPSHOT:
+        return snapshot_resolve(call, consistency->snapshot, err);
+    case POLARYS__V1__CONSISTENCY__LEVEL_MAX_STALENESS:
+        return staleness_check(consistency->max_staleness, err);
+    default:
+        return argument_bad(err, "consistency", "this server does not know this level");
+    }
+}
+
+uint64_t consistency_version(const struct call *call)
+{
+    if (call->read_version != POLARYS_VERSION_NEWEST) {
+        return call->read_version;
+    }
+    return polarys_db_version(call->server->db);
+}

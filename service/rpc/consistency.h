@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How fresh a read must be, and the token that carries freshness from an answer to a later request.
+ */
+#ifndef SERVICE_RPC_CONSISTENCY_H
+#define SERVICE_RPC_CONSISTENCY_H
+
+#include "polarys/v1/common.pb-c.h"
+#include "service/server/server.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What a token says. */
+struct consistency_token {
+    uint8_t history_id[POLARYS_ID_SIZE];
+    uint64_t version;
+};
+
+/* SERVER_TOKEN_SIZE bytes. */
+void consistency_token_encode(const struct consistency_token *token, uint8_t *bytes);
+/* False when they are no token. */
+bool consistency_token_decode(struct polarys_slice bytes, struct consistency_token *token);
+
+/*
+ * Sets call->read_version and call->at_least_version. Errors: BAD_ARGUMENT, HISTORY_DIVERGED, HISTORY_PRUNED,
+ * FUTURE_VERSION.
+ */
+NODISCARD enum polarys_code consistency_resolve(struct call *call,
+                                                const Polarys__V1__Consistency *consistency,
+                                                struct polarys_error *err);
+
+/* The version that a read of the call sees: the one asked for, or the newest now. */
+uint64_t consistency_version(const struct call *call);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The handlers that the table of methods names, one file a service. Each gets a call whose request is unpacked,
+ * whose common fields are checked and which is authorized, and answers it or hands it over.
+ */
+#ifndef SERVICE_RPC_HANDLERS_H
+#define SERVICE_RPC_HANDLERS_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct call;
+
+/* KvService */
+void kv_get(struct call *call);
+void kv_batch_get(struct call *call);
+void kv_put(struct call *call);
+void kv_update(struct call *call);
+void kv_delete(struct call *call);
+void kv_batch_write(struct call *call);
+void kv_list_documents(struct call *call);
+void kv_delete_range(struct call *call);
+void kv_scan(struct call *call);
+
+/* BulkService */
+void bulk_write(struct call *call);
+void bulk_export(struct call *call);
+
+/* TableService */
+void table_create_database(struct call *call);
+void table_list_databases(struct call *call);
+void table_drop_database(struct call *call);
+void table_create_table(struct call *call);
+void table_get_table(struct call *call);
+void table_list_tables(struct call *call);
+void table_drop_table(struct call *call);
+void table_truncate_table(struct call *call);
+
+/* QueryService */
+void query_count(struct call *call);
+
+/* AdminService */
+void admin_get_status(struct call *call);
+void admin_get_server_info(struct call *call);
+void admin_flush(struct call *call);
+void admin_compact(struct call *call);
+void admin_checkpoint(struct call *call);
+void admin_drain(struct call *call);
+void admin_set_log_level(struct call *call);
+
+/* grpc.health.v1 and reflection */
+void health_check(struct call *call);
+void health_watch(struct call *call);
+void reflection_info(struct call *call);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

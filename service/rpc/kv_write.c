@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The writes of KvService. Each fills the call's batch and submits it; the answer starts where the log finds
+ * the commit durable. A batch that can't be filled is refused whole.
+ */
+#include "polarys/v1/kv.pb-c.h"
+#include "service/rpc/handlers.h"
+#include "service/rpc/operation.h"
+#include "service/rpc/response.h"
+#include "service/server/dispatch.h"
+#include "service/server/server.h"
+
+static void write_end(struct call *call, enum polarys_code code)
+{
+    if (code != POLARYS_OK) {
+        call_fail_own(call, code);
+        return;
+    }
+    call_submit(call, call_submit_done);
+}
+
+void kv_put(struct call *call)
+{
+    const Polarys__V1__PutRequest *request = call->request;
+    struct polarys_error *err = &call->error;
+    struct polarys_value value;
+    enum polarys_code code = operation_value_take(request->value, request->expire_time, &value, err);
+    if (code == POLARYS_OK) {
+        code = call_batch_begin(call, err);
+    }
+    if (code == POLARYS_OK && request->precondition != NULL) {
+        code = operation_require(call->batch, call->table, call->key, request->precondition, err);
+    }
+    if (code == POLARYS_OK) {
+        code = polarys_batch_put(call->batch, call->table, call->key, &value, err);
+    }
+    write_end(call, code);
+}
+
+/* The expiry that an update asks for, as polarys_batch_update takes it. */
+static enum polarys_code update_expiry_take(const Polarys__V1__UpdateRequest *request,
+                                            uint64_t *expires_at_ms, struct polarys_error *err)
+{
+    *expires_at_ms = UINT64_MAX;
+    switch (request->expiry_case) {
+    case POLARYS__V1__UPDATE_REQUEST__EXPIRY_EXPIRE_TIME:
+        return response_time_take(request->expire_time, "expire_time", expires_at_ms, err);
+    case POLARYS__V1__UPDATE_REQUEST__EXPIRY_CLEAR_EXPIRE_TIME:
+        if (!request->clear_expire_time) {
+            return operation_bad(err, "clear_expire_time", "is only ever set to true");
+        }
+        *expires_at_ms = 0;
+        return POLARYS_OK;
+    default:
+        return POLARYS_OK;
+    }
+}
+
+void kv_update(struct call *call)
+{
+    static const struct polarys_precondition is_there = {.kind = POLARYS_PRECONDITION_MUST_EXIST};
+    const Polarys__V1__UpdateRequest *request = call->request;
+    struct polarys_error *err = &call->error;
+    uint64_t expires_at_ms;
+    enum polarys_code code = update_expiry_take(request, &expires_at_ms, err);
+    if (code == POLARYS_OK) {
+        code = call_batch_begin(call, err);
+    }
+    if (code == POLARYS_OK && request->precondition != NULL) {
+        code = operation_require(call->batch, call->table, call->key, request->precondition, err);
+    }
+    if (code == POLARYS_OK) {
+        /* The engine takes a missing document for {}; this call does not. */
+        code = polarys_batch_require(call->batch, call->table, call->key, &is_there, err);
+    }
+    if (code == POLARYS_OK) {
+        code = polarys_batch_update(call->batch, call->table, call->key,
+                                    slice_make(request->json_patch.data, request->json_patch.len),
+                                    expires_at_ms, err);
+    }
+    if (code == POLARYS_BAD_JSON) {
+        polarys_error_detail_set(err, "field", "json_patch");
+    }
+    write_end(call, code);
+}
+
+void kv_delete(struct call *call)
+{
+    const Polarys__V1__DeleteRequest *request = call->request;
+    struct polarys_error *err = &call->error;
+    enum polarys_code code = call_batch_begin(call, err);
+    if (code == POLARYS_OK && request->precondition != NULL) {
+        code = operation_require(call->batch, call->table, call->key, request->precondition, err);
+    }
+    if (code == POLARYS_OK) {
+        code = polarys_batch_delete(call->batch, call->table, call->key, false, err);
+    }
+    write_end(call, code);
+}
+
+/* The table of one operation, authorized when it is another than the call's. */
+static enum polarys_code operation_table_take(struct call *call,
+                                              const Polarys__V1__WriteOperation *operation, char *table,
+                                              struct polarys_error *err)
+{
+    if (operation->table.len == 0) {
+        if (call->table[0] == '\0') {
+            return operation_bad(err, "table", "neither the batch nor the operation names a table");
+        }
+        memcpy(table, call->table, sizeof(call->table));
+        return POLARYS_OK;
+    }
+    enum polarys_code code = dispatch_name_take(operation->table, "table", table, err);
+    if (code != POLARYS_OK) {
+        return code;
+    }
+    struct authorize_resource resource = {call->database, table};
+    return authorize(call, AUTHORIZE_WRITE, &resource, err);
+}
+
+static enum polarys_code operations_apply(struct call *call, struct polarys_error *err)
+{
+    const Polarys__V1__BatchWriteRequest *request = call->request;
+    char table[POLARYS_NAME_BYTES_MAX + 1];
+    for (size_t i = 0; i < request->n_operations; i++) {
+        enum polarys_code code = operation_table_take(call, request->operations[i], table, err);
+        if (code == POLARYS_OK) {
+            code = operation_apply(call->batch, table, request->operations[i], err);
+        }
+        if (code != POLARYS_OK) {
+            polarys_error_detail_set(err, "operation", "%zu", i);
+            return polarys_wrap(err, code, "operation %zu", i);
+        }
+    }
+    return POLARYS_OK;
+}
+
+void kv_batch_write(struct call *call)
+{
+    const Polarys__V1__BatchWriteRequest *request = call->request;
+    struct polarys_error *err = &call->error;
+    enum polarys_code code = POLARYS_OK;
+    if (request->n_operations == 0) {
+        code = operation_bad(err, "operations", "is empty");
+    } else if (request->n_operations > POLARYS_BATCH_OPERATIONS_MAX) {
+        code = polarys_fail(err, POLARYS_TOO_LARGE, "%zu operations: a batch has %d at most",
+                            request->n_operations, POLARYS_BATCH_OPERATIONS_MAX);
+        polarys_error_detail_set(err, "limit", "batch_operations_max");
+    }
+    if (code == POLARYS_OK) {
+        code = call_batch_begin(call, err);
+    }
+    if (code == POLARYS_OK) {
+        code = operations_apply(call, err);
+    }
+    if (code == POLARYS_OK && polarys_batch_operation_count(call->batch) == 0) {
+        /* Ranges that no key can be in: nothing to commit, and nothing wrong. */
+        call_reply(call, response_commit(call->server, polarys_db_version(call->server->db)));
+        return;
+    }
+    write_end(call, code);
+}
+
+void kv_delete_range(struct call *call)
+{
+    const Polarys__V1__DeleteRangeRequest *request = call->request;
+    struct polarys_error *err = &call->error;
+    struct operation_range range;
+    enum polarys_code code;
+    if (request->range == NULL) {
+        code = operation_bad(err, "range", "is not set; an empty one means the whole table");
+        call_fail_own(call, code);
+        return;
+    }
+    code = operation_range_take(request->range, &range, err);
+    if (code == POLARYS_OK) {
+        code = call_batch_begin(call, err);
+    }
+    if (code == POLARYS_OK && range.is_empty) {
+        call_reply(call, response_commit(call->server, polarys_db_version(call->server->db)));
+        return;
+    }
+    if (code == POLARYS_OK) {
+        code = polarys_batch_delete_range(call->batch, call->table, range.start, range.end, err);
+    }
+    write_end(call, code);
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The state of the control loop, for its own files: control.c (up), control_drain.c (down), control_reload.c.
+ */
+#ifndef SERVICE_SERVER_CONTROL_INTERNAL_H
+#define SERVICE_SERVER_CONTROL_INTERNAL_H
+
+#include <ev.h>
+#include <pthread.h>
+
+#include "service/admin/connections.h"
+#include "service/admin/http.h"
+#include "service/server/control.h"
+#include "service/server/server.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+    CONTROL_STEP_MS = 20,     /* between two looks while going down */
+    CONTROL_WATCH_MS = 500,   /* between two looks at the store and the connections */
+    CONTROL_CANCEL_MS = 5000, /* for calls to end once they are cancelled */
+};
+
+enum control_state {
+    CONTROL_STARTING,
+    CONTROL_RUNNING,
+    CONTROL_DRAINED, /* out of use by a call, but the process stays */
+    CONTROL_GRACE,
+    CONTROL_WAITING,
+    CONTROL_CANCELLED,
+    CONTROL_ENDED,
+};
+
+struct control {
+    const struct config *config;
+    int argc;
+    const char *const *argv;
+    struct ev_loop *loop;
+    struct http *http; /* NULL: no admin port */
+    struct connections *connections;
+
+    /* Of the starter until it is joined. */
+    pthread_t starter;
+    bool has_starter;
+    enum polarys_code start_code;
+    struct polarys_error start_error;
+    struct polarys_db *db;
+    struct server *server;
+
+    enum control_state state;
+    bool is_leaving;  /* the process is to end */
+    bool is_hastened; /* asked a second time */
+    bool has_failed;
+    uint64_t state_end_ns; /* when the state is left at the latest */
+
+    struct ev_signal on_term;
+    struct ev_signal on_int;
+    struct ev_signal on_hup;
+    struct ev_async on_started;
+    struct ev_async on_drain_asked;
+    struct ev_timer step;
+    struct ev_timer watch;
+    uint64_t drain_asked_ms; /* atomic: the grace that AdminService.Drain asked for */
+};
+
+/* Begins to go down, or hastens. `leaves`: the process ends at last. */
+void control_drain_begin(struct control *control, uint64_t grace_ms, bool leaves);
+/* Goes on; what the timer `step` runs. */
+void control_drain_step(struct control *control);
+/* SIGHUP: reads the configuration again, takes over what can be, and names the rest. */
+void control_reload(struct control *control);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
