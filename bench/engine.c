@@ -11,18 +11,19 @@
  */
 #include <errno.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "bench/stores/store.h"
+#include "bench/support/bench.h"
 #include "bench/support/histogram.h"
 
-enum { KEY_SIZE = 16, BATCH_MAX = 1000, THREADS_MAX = 256, VALUES_POOL_BYTES = 1 << 20 };
+enum { BATCH_MAX = 1000, THREADS_MAX = 256 };
+
+enum write_flag { WRITE_IN_ORDER = 1, WRITE_SYNCED = 2 };
 
 struct settings {
     struct bench_config config;
@@ -56,84 +57,56 @@ struct workload {
     bool has_writer; /* a further thread overwrites at full speed, not counted */
 };
 
-static uint8_t values_pool[VALUES_POOL_BYTES + BENCH_VALUE_MAX];
 static uint64_t deadline_ns;
-static volatile bool is_over;
+static int is_over; /* atomic */
 
-void bench_die(const char *format, ...)
+static bool is_over_get(void)
 {
-    va_list args;
-    va_start(args, format);
-    fputs("bench: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-    va_end(args);
-    exit(1);
+    return __atomic_load_n(&is_over, __ATOMIC_RELAXED) != 0;
 }
 
-static uint64_t now_ns(void)
+static void is_over_set(bool value)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-/* splitmix64 (Steele, Lea, Flood 2014). */
-static uint64_t random_next(uint64_t *state)
-{
-    uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
-/* Half of every 64 bytes repeats, half is random: compresses to about a half, as db_bench's default. */
-static void values_fill(void)
-{
-    uint64_t state = 42;
-    for (size_t i = 0; i < sizeof(values_pool); i++) {
-        values_pool[i] = (i / 32) % 2 == 0 ? (uint8_t)random_next(&state) : (uint8_t)'x';
-    }
+    __atomic_store_n(&is_over, value, __ATOMIC_RELAXED);
 }
 
 static struct bench_slice value_of(struct lane *lane)
 {
-    struct bench_slice value = {values_pool + random_next(&lane->state) % VALUES_POOL_BYTES,
+    struct bench_slice value = {bench_value_pick(&lane->state, lane->settings->value_size),
                                 lane->settings->value_size};
     return value;
 }
 
-static struct bench_slice key_of(char room[KEY_SIZE + 1], uint64_t number)
+static struct bench_slice key_of(char room[BENCH_KEY_SIZE], uint64_t number)
 {
-    struct bench_slice key = {room, KEY_SIZE};
-    (void)snprintf(room, KEY_SIZE + 1, "%016llu", (unsigned long long)number);
+    struct bench_slice key = {room, BENCH_KEY_SIZE};
+    bench_key_write(room, number);
     return key;
 }
 
 static uint64_t random_record(struct lane *lane)
 {
-    return random_next(&lane->state) % lane->settings->records;
+    return bench_random_next(&lane->state) % lane->settings->records;
 }
 
 static uint64_t write_many(struct lane *lane, void *worker, uint64_t first, uint32_t count,
                            unsigned flags)
 {
-    enum { IN_ORDER = 1, SYNCED = 2 };
-    static _Thread_local char rooms[BATCH_MAX][KEY_SIZE + 1];
+    static _Thread_local char rooms[BATCH_MAX][BENCH_KEY_SIZE];
     static _Thread_local struct bench_slice keys[BATCH_MAX];
     static _Thread_local struct bench_slice values[BATCH_MAX];
     for (uint32_t i = 0; i < count; i++) {
-        uint64_t number = (flags & IN_ORDER) != 0 ? first + i : random_record(lane);
+        uint64_t number = (flags & WRITE_IN_ORDER) != 0 ? first + i : random_record(lane);
         keys[i] = key_of(rooms[i], number);
         values[i] = value_of(lane);
     }
-    lane->kind->write(worker, keys, values, count, (flags & SYNCED) != 0);
+    lane->kind->write(worker, keys, values, count, (flags & WRITE_SYNCED) != 0);
     return count;
 }
 
 static uint64_t step_fill_seq(struct lane *lane, void *worker, uint64_t i)
 {
-    return write_many(lane, worker, i * lane->settings->threads + lane->index, 1, 1);
+    return write_many(lane, worker, i * lane->settings->threads + lane->index, 1, WRITE_IN_ORDER);
 }
 
 static uint64_t step_fill_random(struct lane *lane, void *worker, uint64_t i)
@@ -150,24 +123,24 @@ static uint64_t step_fill_batch(struct lane *lane, void *worker, uint64_t i)
 
 static uint64_t step_load(struct lane *lane, void *worker, uint64_t i)
 {
-    return write_many(lane, worker, i * 1000, 1000, 1);
+    return write_many(lane, worker, i * BATCH_MAX, BATCH_MAX, WRITE_IN_ORDER);
 }
 
 static uint64_t step_fill_sync(struct lane *lane, void *worker, uint64_t i)
 {
     (void)i;
-    return write_many(lane, worker, 0, 1, 2);
+    return write_many(lane, worker, 0, 1, WRITE_SYNCED);
 }
 
 static uint64_t step_batch_sync(struct lane *lane, void *worker, uint64_t i)
 {
     (void)i;
-    return write_many(lane, worker, 0, 100, 2);
+    return write_many(lane, worker, 0, 100, WRITE_SYNCED);
 }
 
 static uint64_t step_read_random(struct lane *lane, void *worker, uint64_t i)
 {
-    char room[KEY_SIZE + 1];
+    char room[BENCH_KEY_SIZE];
     (void)i;
     if (lane->kind->read(worker, key_of(room, random_record(lane))) < 0) {
         lane->missing++;
@@ -177,10 +150,10 @@ static uint64_t step_read_random(struct lane *lane, void *worker, uint64_t i)
 
 static uint64_t step_read_missing(struct lane *lane, void *worker, uint64_t i)
 {
-    char room[KEY_SIZE + 1];
+    char room[BENCH_KEY_SIZE];
     struct bench_slice key = key_of(room, random_record(lane));
     (void)i;
-    room[KEY_SIZE - 1] = '.'; /* sorts among the others and is never written */
+    room[BENCH_KEY_SIZE - 1] = '.'; /* sorts among the others and is never written */
     if (lane->kind->read(worker, key) >= 0) {
         bench_die("a key that was never written was found");
     }
@@ -201,7 +174,7 @@ static uint64_t step_read_reverse(struct lane *lane, void *worker, uint64_t i)
 
 static uint64_t step_seek(struct lane *lane, void *worker, uint64_t i)
 {
-    char room[KEY_SIZE + 1];
+    char room[BENCH_KEY_SIZE];
     struct bench_slice start = key_of(room, random_record(lane));
     (void)i;
     (void)lane->kind->walk(worker, &start, false, 11);
@@ -210,7 +183,7 @@ static uint64_t step_seek(struct lane *lane, void *worker, uint64_t i)
 
 static uint64_t step_delete(struct lane *lane, void *worker, uint64_t i)
 {
-    char room[KEY_SIZE + 1];
+    char room[BENCH_KEY_SIZE];
     (void)i;
     lane->kind->remove(worker, key_of(room, random_record(lane)));
     return 1;
@@ -224,7 +197,7 @@ static uint64_t step_mixed(struct lane *lane, void *worker, uint64_t i)
 
 static uint64_t step_hot(struct lane *lane, void *worker, uint64_t i)
 {
-    char room[KEY_SIZE + 1];
+    char room[BENCH_KEY_SIZE];
     struct bench_slice key = key_of(room, 0);
     struct bench_slice value = value_of(lane);
     (void)i;
@@ -258,11 +231,11 @@ static void *lane_run(void *argument)
     uint64_t share = lane->settings->ops / lane->settings->threads;
     bool is_walk =
         lane->workload->step == step_read_seq || lane->workload->step == step_read_reverse;
-    uint64_t begin = now_ns();
+    uint64_t begin = bench_now_ns();
 
-    for (uint64_t i = 0; lane->done < share && !is_over && begin < deadline_ns; i++) {
+    for (uint64_t i = 0; lane->done < share && !is_over_get() && begin < deadline_ns; i++) {
         lane->done += lane->workload->step(lane, worker, i);
-        uint64_t end = now_ns();
+        uint64_t end = bench_now_ns();
         histogram_add(&lane->latencies, end - begin);
         begin = end;
         if (is_walk) {
@@ -278,19 +251,11 @@ static void *writer_run(void *argument)
 {
     struct lane *lane = argument;
     void *worker = lane->kind->worker_open(lane->store);
-    while (!is_over) {
+    while (!is_over_get()) {
         lane->done += step_fill_random(lane, worker, 0);
     }
     lane->kind->worker_close(worker);
     return NULL;
-}
-
-static double cpu_seconds(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
 static void report(const struct lane *lanes, uint32_t count, double seconds, double cpu)
@@ -325,10 +290,10 @@ static void workload_run(const struct bench_store_kind *kind, struct bench_store
     struct settings own = *settings;
     own.threads = workload->is_single ? 1 : settings->threads;
     struct lane *lanes = calloc(own.threads + 1, sizeof(*lanes));
-    double cpu = cpu_seconds();
-    uint64_t begin = now_ns();
+    double cpu = bench_cpu_seconds();
+    uint64_t begin = bench_now_ns();
 
-    is_over = false;
+    is_over_set(false);
     deadline_ns = begin + (uint64_t)own.seconds * 1000000000;
     for (uint32_t i = 0; i < own.threads + workload->has_writer; i++) {
         lanes[i].kind = kind;
@@ -345,12 +310,12 @@ static void workload_run(const struct bench_store_kind *kind, struct bench_store
     for (uint32_t i = 0; i < own.threads; i++) {
         pthread_join(lanes[i].thread, NULL);
     }
-    double seconds = (double)(now_ns() - begin) / 1e9;
-    is_over = true;
+    double seconds = (double)(bench_now_ns() - begin) / 1e9;
+    is_over_set(true);
     if (workload->has_writer) {
         pthread_join(lanes[own.threads].thread, NULL);
     }
-    report(lanes, own.threads, seconds, cpu_seconds() - cpu);
+    report(lanes, own.threads, seconds, bench_cpu_seconds() - cpu);
     free(lanes);
 }
 
@@ -389,17 +354,6 @@ static void workloads_run(const struct bench_store_kind *kind, const struct sett
     kind->close(store);
 }
 
-static uint64_t number_of(const char *option, const char *text)
-{
-    char *end = NULL;
-    errno = 0;
-    unsigned long long number = text == NULL ? 0 : strtoull(text, &end, 10);
-    if (text == NULL || end == text || *end != '\0' || errno != 0) {
-        bench_die("%s needs a number", option);
-    }
-    return number;
-}
-
 static void settings_parse(struct settings *settings, int argc, char **argv)
 {
     for (int i = 3; i < argc; i++) {
@@ -416,19 +370,19 @@ static void settings_parse(struct settings *settings, int argc, char **argv)
         if (strcmp(option, "--dir") == 0) {
             settings->config.dir = text;
         } else if (strcmp(option, "--records") == 0) {
-            settings->records = number_of(option, text);
+            settings->records = bench_number_parse(option, text);
         } else if (strcmp(option, "--ops") == 0) {
-            settings->ops = number_of(option, text);
+            settings->ops = bench_number_parse(option, text);
         } else if (strcmp(option, "--threads") == 0) {
-            settings->threads = (uint32_t)number_of(option, text);
+            settings->threads = (uint32_t)bench_number_parse(option, text);
         } else if (strcmp(option, "--value-size") == 0) {
-            settings->value_size = (uint32_t)number_of(option, text);
+            settings->value_size = (uint32_t)bench_number_parse(option, text);
         } else if (strcmp(option, "--seconds") == 0) {
-            settings->seconds = (uint32_t)number_of(option, text);
+            settings->seconds = (uint32_t)bench_number_parse(option, text);
         } else if (strcmp(option, "--buffer-mb") == 0) {
-            settings->config.write_buffer_bytes = number_of(option, text) << 20;
+            settings->config.write_buffer_bytes = bench_number_parse(option, text) << 20;
         } else if (strcmp(option, "--cache-mb") == 0) {
-            settings->config.cache_bytes = number_of(option, text) << 20;
+            settings->config.cache_bytes = bench_number_parse(option, text) << 20;
         } else {
             bench_die("unknown option %s", option);
         }
@@ -458,7 +412,7 @@ int main(int argc, char **argv)
     if (mkdir(settings.config.dir, 0700) != 0 && errno != EEXIST) {
         bench_die("%s: %s", settings.config.dir, strerror(errno));
     }
-    values_fill();
+    bench_values_fill();
     workloads_run(kind_find(argv[1]), &settings, argv[2]);
     return 0;
 }

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { BENCH_VALUE_MAX = 1 << 20 };
+#include "bench/support/bench.h"
 
 struct bench_config {
     const char *dir;           /* empty directory of the store's own */
@@ -56,8 +56,6 @@ extern const struct bench_store_kind bench_leveldb;
 extern const struct bench_store_kind bench_lmdb;
 extern const struct bench_store_kind bench_sqlite;
 
-/* Prints "bench: ..." and exits with status 1. */
-__attribute__((noreturn, format(printf, 1, 2))) void bench_die(const char *format, ...);
 /* Sum of the sizes of the files in `dir` whose names end in `suffix`. */
 uint64_t bench_dir_bytes(const char *dir, const char *suffix);
 

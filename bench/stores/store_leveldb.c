@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * LevelDB with the same write buffer, cache, block size and filter. It knows no codec but Snappy, and
+ * compacts on one thread; both are its own ways, not settings.
+ */
 #include <leveldb/c.h>
 #include <stdlib.h>
 

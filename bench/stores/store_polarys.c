@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * PolarysDB through its public header. `memory_limit` is the peers' cache plus the memtables that may wait,
+ * for here one limit covers both; the store encrypts, as it always does.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * SQLite with a write-ahead log, one connection and prepared statements a thread, a table without row ids.
+ * A commit is synced at synchronous=FULL, and not at NORMAL; nothing is compressed.
+ */
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
