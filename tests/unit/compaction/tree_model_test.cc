@@ -254,6 +254,11 @@ void run_model(uint64_t seed, uint64_t key_count, unsigned steps)
     Run run(seed);
     run.key_count = key_count;
     run.world.history_start = 1;
+    run.world.base_options.zstd_level_last = 0;
+    if (seed % 2 == 0) { /* more levels, more files */
+        run.world.base_options.level1_bytes = 4 << 10;
+        run.world.base_options.file_bytes = 3 << 10;
+    }
     ASSERT_EQ(run.world.open(), POLARYS_OK) << run.world.err.message;
     for (unsigned i = 0; i < steps && !testing::Test::HasFatalFailure(); i++) {
         run.step();
@@ -261,6 +266,7 @@ void run_model(uint64_t seed, uint64_t key_count, unsigned steps)
     if (testing::Test::HasFatalFailure()) {
         return;
     }
+    EXPECT_GT(run.compared, 500u);
     run.world.snapshots.clear();
     run.world.history_start = run.version;
     ASSERT_EQ(run.world.flush(), POLARYS_OK);

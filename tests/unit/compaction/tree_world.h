@@ -123,7 +123,6 @@ class TreeWorld
         manifest_opts.dir = "/s";
         manifest_opts.keyring = keyring;
         manifest_opts.random = &random.base;
-        manifest *manifest = nullptr;
         code = manifest_open(&manifest_opts, &manifest, &err);
         if (code == POLARYS_FILE_NOT_FOUND) {
             code = manifest_create(&manifest_opts, &manifest, &err);
@@ -165,6 +164,7 @@ class TreeWorld
     {
         tree_close(tree);
         tree = nullptr;
+        manifest = nullptr;
         sim_executor_destroy(executor);
         executor = nullptr;
         block_cache_destroy(cache);
@@ -320,6 +320,7 @@ class TreeWorld
     struct keyring *keyring = nullptr;
     block_cache *cache = nullptr;
     sim_executor *executor = nullptr;
+    struct manifest *manifest = nullptr; /* the tree's */
     struct tree *tree = nullptr;
     tree_options base_options = small_options();
     polarys_error err = {};
