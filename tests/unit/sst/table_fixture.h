@@ -46,6 +46,12 @@ inline polarys_slice slice(const std::string &text)
     return slice_make(text.data(), text.size());
 }
 
+// Of a literal: a std::string made on the way would be gone too early.
+inline polarys_slice slice(const char *text)
+{
+    return slice_from_text(text);
+}
+
 inline std::string text_of(polarys_slice bytes)
 {
     return std::string(reinterpret_cast<const char *>(bytes.data), bytes.size);
