@@ -10,7 +10,8 @@
 
 #include "engine/batch_internal.h"
 
-enum { BATCH_ARENA_BUDGET = POLARYS_BATCH_BYTES_MAX + POLARYS_BATCH_OPERATIONS_MAX * 64 };
+/* A batch's own limits come first: this bounds what they and the ends of blocks take together. */
+enum { BATCH_ARENA_BUDGET = 2 * POLARYS_BATCH_BYTES_MAX + POLARYS_BATCH_OPERATIONS_MAX * 64 };
 
 static struct batch_array array_inline(void *items, size_t capacity)
 {
