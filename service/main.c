@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * polarysd: reads the configuration, prepares the process (signals, limits, memory), and runs the control loop.
+ * polarysd: reads the configuration, prepares the process (signals, limits, memory), and runs the
+ * control loop.
  */
 #include <malloc.h>
 #include <signal.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads the established connections of one local port from the kernel's socket diagnosis (netlink), and keeps
- * which of them were there before the limit was passed. The invariant: at most `allowed_max` are admitted, and
- * one that is stays so until it closes.
+ * Reads the established connections of one local port from the kernel's socket diagnosis (netlink),
+ * and keeps which of them were there before the limit was passed. The invariant: at most
+ * `allowed_max` are admitted, and one that is stays so until it closes.
  */
 #include "service/admin/connections.h"
 
@@ -96,8 +96,8 @@ static int digest_compare(const void *a, const void *b)
 
 static bool list_has(const struct peer_list *list, uint64_t digest)
 {
-    return list->count > 0 && bsearch(&digest, list->digests, list->count, sizeof(digest),
-                                      digest_compare) != NULL;
+    return list->count > 0 &&
+           bsearch(&digest, list->digests, list->count, sizeof(digest), digest_compare) != NULL;
 }
 
 /* Of `now`: those admitted before, then others while there is room. REQUIRES: `now` is sorted. */
@@ -170,7 +170,8 @@ static bool dump_request(int netlink, int family)
     return send(netlink, &request, sizeof(request), 0) == (ssize_t)sizeof(request);
 }
 
-/* One datagram of the answer. False when it was the last, or not understood (then *is_whole is false). */
+/* One datagram of the answer. False when it was the last, or not understood (then *is_whole is
+ * false). */
 static bool dump_part_take(struct peer_list *list, const struct nlmsghdr *head, unsigned size,
                            uint16_t port, bool *is_whole)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the buffer of one page of metrics. After a failure it stays failed, so that its user checks once.
+ * Owns the buffer of one page of metrics. After a failure it stays failed, so that its user checks
+ * once.
  */
 #include "service/admin/exposition.h"
 
@@ -33,7 +34,8 @@ static bool room_make(struct exposition *out)
     return true;
 }
 
-__attribute__((format(printf, 2, 3))) static void line_add(struct exposition *out, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void line_add(struct exposition *out,
+                                                           const char *format, ...)
 {
     if (out->is_failed || !room_make(out)) {
         return;

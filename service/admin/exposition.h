@@ -24,9 +24,11 @@ struct exposition {
 
 void exposition_deinit(struct exposition *out);
 /* `# HELP` and `# TYPE`; type: "counter", "gauge" or "histogram". */
-void exposition_family(struct exposition *out, const char *name, const char *type, const char *help);
+void exposition_family(struct exposition *out, const char *name, const char *type,
+                       const char *help);
 /* One sample. `labels`: NULL, or `a="b",c="d"` without braces. */
-void exposition_number(struct exposition *out, const char *name, const char *labels, uint64_t value);
+void exposition_number(struct exposition *out, const char *name, const char *labels,
+                       uint64_t value);
 void exposition_seconds(struct exposition *out, const char *name, const char *labels, uint64_t ns);
 /* A family with one sample. */
 void exposition_gauge(struct exposition *out, const char *name, const char *help, uint64_t value);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libmicrohttpd without a thread of its own: it works when its epoll descriptor is ready, or its timeout has
- * come, both watched by the control loop. It answers GET and HEAD of four paths and nothing else.
+ * libmicrohttpd without a thread of its own: it works when its epoll descriptor is ready, or its
+ * timeout has come, both watched by the control loop. It answers GET and HEAD of four paths and
+ * nothing else.
  */
 #include "service/admin/http.h"
 
@@ -108,9 +109,9 @@ static struct http_answer path_answer(struct http *http, const char *path)
     return answer_of(MHD_HTTP_NOT_FOUND, "there are /livez, /readyz, /startupz and /metrics\n");
 }
 
-static enum MHD_Result request_handle(void *context, struct MHD_Connection *connection, const char *url,
-                                      const char *method, const char *version, const char *upload,
-                                      size_t *upload_size, void **request)
+static enum MHD_Result request_handle(void *context, struct MHD_Connection *connection,
+                                      const char *url, const char *method, const char *version,
+                                      const char *upload, size_t *upload_size, void **request)
 {
     static int seen;
     (void)version;
@@ -179,7 +180,8 @@ static enum polarys_code address_listen(const struct addrinfo *address, int *out
         return polarys_fail_errno(err, errno, "make a socket");
     }
     (void)setsockopt(socket_fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (bind(socket_fd, address->ai_addr, address->ai_addrlen) != 0 || listen(socket_fd, BACKLOG) != 0) {
+    if (bind(socket_fd, address->ai_addr, address->ai_addrlen) != 0 ||
+        listen(socket_fd, BACKLOG) != 0) {
         enum polarys_code code = polarys_fail_errno(err, errno, "listen");
         (void)close(socket_fd);
         return code;
@@ -222,8 +224,8 @@ static enum polarys_code daemon_start(struct http *http, int socket_fd, struct p
     http->daemon = MHD_start_daemon(
         MHD_USE_EPOLL, 0, NULL, NULL, request_handle, http, MHD_OPTION_LISTEN_SOCKET, socket_fd,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)HTTP_IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_PER_CONNECTION,
-        MHD_OPTION_END);
+        (unsigned)HTTP_IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)MEMORY_PER_CONNECTION, MHD_OPTION_END);
     if (http->daemon == NULL) {
         (void)close(socket_fd);
         return polarys_fail(err, POLARYS_IO, "the HTTP library refused to start");

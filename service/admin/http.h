@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The admin port: plain HTTP for probes and metrics, run by the control loop. /livez, /readyz, /startupz,
- * /metrics.
+ * The admin port: plain HTTP for probes and metrics, run by the control loop. /livez, /readyz,
+ * /startupz, /metrics.
  */
 #ifndef SERVICE_ADMIN_HTTP_H
 #define SERVICE_ADMIN_HTTP_H
@@ -30,7 +30,8 @@ void http_close(struct http *http);
 
 /*
  * Connects to a listener of gRPC on this machine and waits for the first byte that it says, at most
- * HTTP_PROBE_MS. False when nobody accepts: the listener of the C core can die while the process lives.
+ * HTTP_PROBE_MS. False when nobody accepts: the listener of the C core can die while the process
+ * lives.
  */
 bool http_listener_probe(const char *host, uint16_t port);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Asks the own gRPC listener whether it still accepts. HTTP/2 servers speak first (SETTINGS), so one byte is
- * proof that the connection did not just lie in the backlog.
+ * Asks the own gRPC listener whether it still accepts. HTTP/2 servers speak first (SETTINGS), so
+ * one byte is proof that the connection did not just lie in the backlog.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -59,7 +59,8 @@ bool http_listener_probe(const char *host, uint16_t port)
         return false;
     }
     bool is_alive = false;
-    for (const struct addrinfo *address = list; address != NULL && !is_alive; address = address->ai_next) {
+    for (const struct addrinfo *address = list; address != NULL && !is_alive;
+         address = address->ai_next) {
         is_alive = address_probe(address);
     }
     freeaddrinfo(list);

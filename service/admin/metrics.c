@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Counts calls. A worker is the only writer of its cells, so a plain load and store, both relaxed atomics, is
- * enough and costs next to nothing; a reader may see a call's count before its bucket, never a torn number.
+ * Counts calls. A worker is the only writer of its cells, so a plain load and store, both relaxed
+ * atomics, is enough and costs next to nothing; a reader may see a call's count before its bucket,
+ * never a torn number.
  */
 #include "service/admin/metrics.h"
 
@@ -10,7 +11,7 @@
 #include "service/server/timing.h"
 
 static const uint64_t bounds_us[METRICS_BUCKETS - 1] = {
-    50,    100,   200,    500,    1000,   2000,    5000,    10000,    20000,
+    50,    100,    200,    500,    1000,    2000,    5000,    10000,    20000,
     50000, 100000, 200000, 500000, 1000000, 2000000, 5000000, 10000000,
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the server measures: calls by method and status code, with a histogram of their times. Each worker
- * counts on its own; only the reader adds up.
+ * What the server measures: calls by method and status code, with a histogram of their times. Each
+ * worker counts on its own; only the reader adds up.
  */
 #ifndef SERVICE_ADMIN_METRICS_H
 #define SERVICE_ADMIN_METRICS_H
@@ -18,8 +18,8 @@ extern "C" {
 #endif
 
 enum {
-    METRICS_BUCKETS = 18,      /* of a histogram, the last one without bound */
-    METRICS_STATUS_COUNT = 17, /* gRPC codes */
+    METRICS_BUCKETS = 18,                      /* of a histogram, the last one without bound */
+    METRICS_STATUS_COUNT = 17,                 /* gRPC codes */
     METRICS_METHOD_UNKNOWN = METHOD_COUNT_MAX, /* calls of no known method */
     METRICS_METHODS = METHOD_COUNT_MAX + 1,
 };
@@ -60,8 +60,8 @@ void metrics_cell_sum(const struct server *server, size_t method, unsigned statu
                       struct metrics_cell *sum);
 
 /*
- * The whole of /metrics as Prometheus text, NUL-terminated in *text, to be freed by the caller. Reads files of
- * /proc. Errors: NO_MEMORY, and those of polarys_db_status_get.
+ * The whole of /metrics as Prometheus text, NUL-terminated in *text, to be freed by the caller.
+ * Reads files of /proc. Errors: NO_MEMORY, and those of polarys_db_status_get.
  */
 NODISCARD enum polarys_code metrics_render(const struct server *server, char **text, size_t *size,
                                            struct polarys_error *err);

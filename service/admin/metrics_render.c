@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writes /metrics: calls, engine, process. Names follow the conventions that `promtool check metrics` looks
- * for: base units, `_total` on counters, help on each family.
+ * Writes /metrics: calls, engine, process. Names follow the conventions that `promtool check
+ * metrics` looks for: base units, `_total` on counters, help on each family.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -41,8 +41,8 @@ static void cell_render(struct exposition *out, size_t method, unsigned status,
         } else {
             (void)snprintf(bound, sizeof(bound), "%g", (double)bound_ns / TIMING_NS_PER_S);
         }
-        (void)snprintf(labels, sizeof(labels), "method=\"%s\",code=\"%s\",le=\"%s\"", method_name(method),
-                       error_status_name((grpc_status_code)status), bound);
+        (void)snprintf(labels, sizeof(labels), "method=\"%s\",code=\"%s\",le=\"%s\"",
+                       method_name(method), error_status_name((grpc_status_code)status), bound);
         exposition_number(out, bucket_name, labels, sum);
     }
     (void)snprintf(labels, sizeof(labels), "method=\"%s\",code=\"%s\"", method_name(method),
@@ -55,8 +55,9 @@ static void calls_render(struct exposition *out, const struct server *server)
 {
     size_t count;
     (void)method_table(&count);
-    exposition_family(out, "polarysdb_rpc_duration_seconds", "histogram",
-                      "Time from the arrival of a call to its status on the way, by method and status.");
+    exposition_family(
+        out, "polarysdb_rpc_duration_seconds", "histogram",
+        "Time from the arrival of a call to its status on the way, by method and status.");
     for (size_t method = 0; method < METRICS_METHODS; method++) {
         if (method >= count && method != METRICS_METHOD_UNKNOWN) {
             continue;
@@ -69,14 +70,16 @@ static void calls_render(struct exposition *out, const struct server *server)
             }
         }
     }
-    exposition_gauge(out, "polarysdb_rpc_active", "Calls under way.", server_calls_under_way(server));
-    exposition_gauge(out, "polarysdb_rpc_request_memory_bytes", "Memory that requests under way hold.",
-                     proto_memory_used(&server->memory));
+    exposition_gauge(out, "polarysdb_rpc_active", "Calls under way.",
+                     server_calls_under_way(server));
+    exposition_gauge(out, "polarysdb_rpc_request_memory_bytes",
+                     "Memory that requests under way hold.", proto_memory_used(&server->memory));
     exposition_gauge(out, "polarysdb_writes_waiting", "Writes handed to the log and not answered.",
                      __atomic_load_n(&server->writes_waiting, __ATOMIC_RELAXED));
     exposition_gauge(out, "polarysdb_connections", "Connections of clients.",
                      __atomic_load_n(&server->connection_count, __ATOMIC_RELAXED));
-    exposition_gauge(out, "polarysdb_ready", "1 while calls are taken, 0 when the server is taken out of use.",
+    exposition_gauge(out, "polarysdb_ready",
+                     "1 while calls are taken, 0 when the server is taken out of use.",
                      server_phase_get(server) == SERVER_SERVING ? 1 : 0);
 }
 
@@ -114,20 +117,23 @@ static void log2_render(struct exposition *out, const char *name, const char *he
 
 static void log_render(struct exposition *out, const struct polarys_db_status *db)
 {
-    log2_render(out, "polarysdb_log_sync_seconds", "Time of one sync of the log.", db->log_sync_us_log2,
-                LOG2_BUCKETS_SYNC, true, db->log_sync_ns_total);
+    log2_render(out, "polarysdb_log_sync_seconds", "Time of one sync of the log.",
+                db->log_sync_us_log2, LOG2_BUCKETS_SYNC, true, db->log_sync_ns_total);
     log2_render(out, "polarysdb_log_group_commits",
                 "Commits of one group in the log; the sum is estimated from the buckets.",
                 db->group_size_log2, LOG2_BUCKETS_GROUP, false, 0);
-    exposition_counter(out, "polarysdb_log_appends_total", "Frames written to the log.", db->log_appends);
+    exposition_counter(out, "polarysdb_log_appends_total", "Frames written to the log.",
+                       db->log_appends);
     exposition_counter(out, "polarysdb_log_written_bytes_total", "Bytes written to the log.",
                        db->log_written_bytes);
-    exposition_gauge(out, "polarysdb_log_bytes", "Bytes of the segments of the log.", db->log_bytes);
+    exposition_gauge(out, "polarysdb_log_bytes", "Bytes of the segments of the log.",
+                     db->log_bytes);
     exposition_gauge(out, "polarysdb_log_segments", "Segments of the log.", db->log_segments);
     exposition_counter(out, "polarysdb_commits_total", "Commits.", db->commit_count);
     exposition_counter(out, "polarysdb_commit_conflicts_total", "Commits that were prepared again.",
                        db->conflict_count);
-    exposition_gauge(out, "polarysdb_commit_queue", "Commits that wait for the log.", db->queue_commits);
+    exposition_gauge(out, "polarysdb_commit_queue", "Commits that wait for the log.",
+                     db->queue_commits);
     exposition_family(out, "polarysdb_write_stall_seconds_total", "counter",
                       "Time during which writes were held back.");
     exposition_seconds(out, "polarysdb_write_stall_seconds_total", NULL, db->stall_ns_total);
@@ -146,14 +152,15 @@ static void levels_render(struct exposition *out, const struct polarys_db_status
         (void)snprintf(labels, sizeof(labels), "level=\"%u\"", i);
         exposition_number(out, "polarysdb_level_bytes", labels, db->levels[i].bytes);
     }
-    exposition_counter(out, "polarysdb_flushes_total", "Memtables written to table files.", db->flush_count);
+    exposition_counter(out, "polarysdb_flushes_total", "Memtables written to table files.",
+                       db->flush_count);
     exposition_counter(out, "polarysdb_flush_written_bytes_total", "Bytes written by flushes.",
                        db->flush_bytes_written);
     exposition_counter(out, "polarysdb_compactions_total", "Compactions.", db->compaction_count);
     exposition_counter(out, "polarysdb_compaction_read_bytes_total", "Bytes read by compactions.",
                        db->compaction_bytes_read);
-    exposition_counter(out, "polarysdb_compaction_written_bytes_total", "Bytes written by compactions.",
-                       db->compaction_bytes_written);
+    exposition_counter(out, "polarysdb_compaction_written_bytes_total",
+                       "Bytes written by compactions.", db->compaction_bytes_written);
     exposition_gauge(out, "polarysdb_compaction_debt_bytes", "Bytes that compaction is behind.",
                      db->compaction_debt_bytes);
 }
@@ -168,26 +175,32 @@ static void store_render(struct exposition *out, const struct polarys_db_status 
     exposition_gauge(out, "polarysdb_term", "Term of the node.", db->term);
     exposition_gauge(out, "polarysdb_databases", "Databases.", db->database_count);
     exposition_gauge(out, "polarysdb_tables", "Tables.", db->table_count);
-    exposition_gauge(out, "polarysdb_memory_limit_bytes", "The setting memory_limit.", db->memory_limit);
+    exposition_gauge(out, "polarysdb_memory_limit_bytes", "The setting memory_limit.",
+                     db->memory_limit);
     exposition_gauge(out, "polarysdb_memory_used_bytes", "Memory charged to memory_limit.",
                      db->memory_used);
     exposition_gauge(out, "polarysdb_memtable_bytes", "Bytes in memtables.", db->memtable_bytes);
     exposition_gauge(out, "polarysdb_memtables", "Memtables.", db->memtable_count);
-    exposition_gauge(out, "polarysdb_cache_limit_bytes", "Size of the block cache.", db->cache_capacity);
-    exposition_gauge(out, "polarysdb_cache_used_bytes", "Bytes in the block cache.", db->cache_used);
-    exposition_counter(out, "polarysdb_cache_hits_total", "Lookups that found their block.", db->cache_hits);
-    exposition_counter(out, "polarysdb_cache_misses_total", "Lookups that did not.", db->cache_misses);
+    exposition_gauge(out, "polarysdb_cache_limit_bytes", "Size of the block cache.",
+                     db->cache_capacity);
+    exposition_gauge(out, "polarysdb_cache_used_bytes", "Bytes in the block cache.",
+                     db->cache_used);
+    exposition_counter(out, "polarysdb_cache_hits_total", "Lookups that found their block.",
+                       db->cache_hits);
+    exposition_counter(out, "polarysdb_cache_misses_total", "Lookups that did not.",
+                       db->cache_misses);
     exposition_gauge(out, "polarysdb_snapshots", "Open snapshots.", db->snapshot_count);
-    exposition_family(out, "polarysdb_snapshot_oldest_age_seconds", "gauge", "Age of the oldest snapshot.");
+    exposition_family(out, "polarysdb_snapshot_oldest_age_seconds", "gauge",
+                      "Age of the oldest snapshot.");
     exposition_seconds(out, "polarysdb_snapshot_oldest_age_seconds", NULL,
                        db->snapshot_oldest_age_ms * TIMING_NS_PER_MS);
     exposition_gauge(out, "polarysdb_request_ids", "Request ids remembered.", db->request_id_count);
-    exposition_counter(out, "polarysdb_expired_documents_total", "Documents deleted when they expired.",
-                       db->expired_count);
+    exposition_counter(out, "polarysdb_expired_documents_total",
+                       "Documents deleted when they expired.", db->expired_count);
     exposition_gauge(out, "polarysdb_disk_free_bytes", "Free space of the file system.",
                      db->disk_free_bytes);
-    exposition_gauge(out, "polarysdb_disk_reserve_bytes", "Free space below which writes are refused.",
-                     db->disk_reserve_bytes);
+    exposition_gauge(out, "polarysdb_disk_reserve_bytes",
+                     "Free space below which writes are refused.", db->disk_reserve_bytes);
     exposition_gauge(out, "polarysdb_disk_low", "1 while writes are refused for lack of space.",
                      db->is_disk_low ? 1 : 0);
     exposition_gauge(out, "polarysdb_store_failed", "1 when the log broke.", db->is_failed ? 1 : 0);
@@ -237,15 +250,18 @@ static void process_render(struct exposition *out, const struct server *server)
     uint64_t resident = resident_bytes(&virtual_bytes);
     (void)getrusage(RUSAGE_SELF, &usage);
     (void)getrlimit(RLIMIT_NOFILE, &limit);
-    exposition_family(out, "process_cpu_seconds_total", "counter", "Processor time, user and system.");
+    exposition_family(out, "process_cpu_seconds_total", "counter",
+                      "Processor time, user and system.");
     exposition_seconds(out, "process_cpu_seconds_total", NULL,
                        timeval_ns(usage.ru_utime) + timeval_ns(usage.ru_stime));
     exposition_gauge(out, "process_resident_memory_bytes", "Resident memory.", resident);
     exposition_gauge(out, "process_virtual_memory_bytes", "Virtual memory.", virtual_bytes);
     exposition_gauge(out, "process_open_fds", "Open file descriptors.", descriptors_count());
     exposition_gauge(out, "process_max_fds", "Limit of open file descriptors.", limit.rlim_cur);
-    exposition_family(out, "process_start_time_seconds", "gauge", "Start, in seconds of Unix time.");
-    exposition_seconds(out, "process_start_time_seconds", NULL, server->start_wall_ms * TIMING_NS_PER_MS);
+    exposition_family(out, "process_start_time_seconds", "gauge",
+                      "Start, in seconds of Unix time.");
+    exposition_seconds(out, "process_start_time_seconds", NULL,
+                       server->start_wall_ms * TIMING_NS_PER_MS);
 }
 
 enum polarys_code metrics_render(const struct server *server, char **text, size_t *size,

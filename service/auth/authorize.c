@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The policy: all actions are allowed but the one that no method may have. It keeps no state but the observer
- * of tests.
+ * The policy: all actions are allowed but the one that no method may have. It keeps no state but
+ * the observer of tests.
  */
 #include "service/auth/authorize.h"
 

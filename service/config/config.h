@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The server's settings: one table gives each its name, type, range, default and text, and drives the YAML
- * file, the flags, the environment, --help, docs/configuration.md and what GetServerInfo publishes.
+ * The server's settings: one table gives each its name, type, range, default and text, and drives
+ * the YAML file, the flags, the environment, --help, docs/configuration.md and what GetServerInfo
+ * publishes.
  *
  * A setting `memory_limit` is `memory_limit:` in the file, `--memory-limit` as a flag and
  * `POLARYSD_MEMORY_LIMIT` in the environment. Flag > environment > file > default.
@@ -20,7 +21,7 @@ extern "C" {
 #endif
 
 enum {
-    CONFIG_TEXT_MAX = 1024,      /* bytes of a text setting, with NUL */
+    CONFIG_TEXT_MAX = 1024, /* bytes of a text setting, with NUL */
     CONFIG_FILE_BYTES_MAX = 1 << 20,
     CONFIG_SETTINGS_MAX = 96,
 };
@@ -131,8 +132,8 @@ uint64_t config_number_get(const struct config *config, const struct config_sett
 /* All defaults. */
 void config_init(struct config *config);
 /*
- * Sets one value from text unless a stronger origin has set it. `where` names the place for messages, such as
- * "polarysd.yaml:3". Errors: BAD_ARGUMENT.
+ * Sets one value from text unless a stronger origin has set it. `where` names the place for
+ * messages, such as "polarysd.yaml:3". Errors: BAD_ARGUMENT.
  */
 NODISCARD enum polarys_code config_set(struct config *config, const struct config_setting *setting,
                                        struct polarys_slice text, enum config_origin origin,
@@ -161,15 +162,16 @@ enum config_command {
 NODISCARD enum polarys_code config_flags_read(struct config *config, int argc,
                                               const char *const *argv, enum config_command *command,
                                               struct polarys_error *err);
-/* Flags, then the file they name, the environment, and the defaults of --dev. The whole of it, checked as
- * config_check does unless the command is another than to run or check. */
+/* Flags, then the file they name, the environment, and the defaults of --dev. The whole of it,
+ * checked as config_check does unless the command is another than to run or check. */
 NODISCARD enum polarys_code config_load(struct config *config, int argc, const char *const *argv,
                                         const char *const *environment,
                                         enum config_command *command, struct polarys_error *err);
 /* Rules between settings: a master key, no plain text off loopback. Errors: BAD_ARGUMENT. */
 NODISCARD enum polarys_code config_check(const struct config *config, struct polarys_error *err);
 
-/* "host:port", "[::1]:port" or ":port" apart; `host` has CONFIG_TEXT_MAX bytes. Errors: BAD_ARGUMENT. */
+/* "host:port", "[::1]:port" or ":port" apart; `host` has CONFIG_TEXT_MAX bytes. Errors:
+ * BAD_ARGUMENT. */
 NODISCARD enum polarys_code config_address_split(const char *address, char *host, uint16_t *port,
                                                  struct polarys_error *err);
 /* True for 127.0.0.0/8, ::1 and localhost. */

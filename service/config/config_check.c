@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The rules between settings, and what addresses mean. A server that would run unsafely is refused here,
- * before anything is opened.
+ * The rules between settings, and what addresses mean. A server that would run unsafely is refused
+ * here, before anything is opened.
  */
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -28,9 +28,9 @@ enum polarys_code config_address_split(const char *address, char *host, uint16_t
 {
     const char *colon = strrchr(address, ':');
     if (colon == NULL || !port_parse(colon + 1, port)) {
-        return polarys_fail(err, POLARYS_BAD_ARGUMENT,
-                            "\"%.200s\" is not an address and port such as 127.0.0.1:7480 or [::1]:7480",
-                            address);
+        return polarys_fail(
+            err, POLARYS_BAD_ARGUMENT,
+            "\"%.200s\" is not an address and port such as 127.0.0.1:7480 or [::1]:7480", address);
     }
     const char *start = address;
     size_t size = (size_t)(colon - address);
@@ -38,8 +38,8 @@ enum polarys_code config_address_split(const char *address, char *host, uint16_t
         start++;
         size -= 2;
     } else if (memchr(address, ':', size) != NULL) {
-        return polarys_fail(err, POLARYS_BAD_ARGUMENT, "\"%.200s\": put an IPv6 address into brackets",
-                            address);
+        return polarys_fail(err, POLARYS_BAD_ARGUMENT,
+                            "\"%.200s\": put an IPv6 address into brackets", address);
     }
     if (size >= CONFIG_TEXT_MAX) {
         return polarys_fail(err, POLARYS_BAD_ARGUMENT, "the address is too long");
@@ -76,13 +76,14 @@ static enum polarys_code address_check(const struct config *config, const char *
     }
     if (config->is_dev) {
         return polarys_fail(err, POLARYS_BAD_ARGUMENT,
-                            "%s: --dev serves loopback only, and %s is not; --insecure allows it", name,
-                            address);
+                            "%s: --dev serves loopback only, and %s is not; --insecure allows it",
+                            name, address);
     }
-    return polarys_fail(err, POLARYS_BAD_ARGUMENT,
-                        "%s: %s is not loopback, and this server speaks plain text: listen on 127.0.0.1, "
-                        "or say --insecure if the network is trusted",
-                        name, address);
+    return polarys_fail(
+        err, POLARYS_BAD_ARGUMENT,
+        "%s: %s is not loopback, and this server speaks plain text: listen on 127.0.0.1, "
+        "or say --insecure if the network is trusted",
+        name, address);
 }
 
 enum polarys_code config_check(const struct config *config, struct polarys_error *err)
@@ -104,10 +105,11 @@ enum polarys_code config_check(const struct config *config, struct polarys_error
                             "master_key_file and master_passphrase_file: give one of them");
     }
     if (!has_key && !has_passphrase) {
-        return polarys_fail(err, POLARYS_BAD_ARGUMENT,
-                            "master_key_file: everything is stored encrypted, so a master key is needed: "
-                            "make one with `polarys keys generate FILE` and give --master-key-file FILE, "
-                            "or try out with --dev");
+        return polarys_fail(
+            err, POLARYS_BAD_ARGUMENT,
+            "master_key_file: everything is stored encrypted, so a master key is needed: "
+            "make one with `polarys keys generate FILE` and give --master-key-file FILE, "
+            "or try out with --dev");
     }
     if (config->memtable_bytes != 0 && config->memtable_bytes > config->memory_limit / 2) {
         return polarys_fail(err, POLARYS_BAD_ARGUMENT,

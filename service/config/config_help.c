@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Prints the table of settings: for the terminal, and as docs/configuration.md. It has no list of its own.
+ * Prints the table of settings: for the terminal, and as docs/configuration.md. It has no list of
+ * its own.
  */
 #include <stdio.h>
 
@@ -69,16 +70,18 @@ static void document_row(const struct config_setting *setting)
 {
     char flag[80];
     flag_name(setting, flag, sizeof(flag));
-    printf("| `%s` | `%s` | %s%s%s", setting->name, flag, setting->default_text[0] == '\0' ? "" : "`",
+    printf("| `%s` | `%s` | %s%s%s", setting->name, flag,
+           setting->default_text[0] == '\0' ? "" : "`",
            setting->default_text[0] == '\0' ? "empty" : setting->default_text,
            setting->default_text[0] == '\0' ? "" : "`");
     if (setting->dev_text != NULL) {
         printf(" (`%s` with `--dev`)", setting->dev_text);
     }
     printf(" | ");
-    if (setting->type == CONFIG_COUNT || setting->type == CONFIG_BYTES || setting->type == CONFIG_MS) {
-        printf("%llu to %llu %s", (unsigned long long)setting->min, (unsigned long long)setting->max,
-               config_unit(setting));
+    if (setting->type == CONFIG_COUNT || setting->type == CONFIG_BYTES ||
+        setting->type == CONFIG_MS) {
+        printf("%llu to %llu %s", (unsigned long long)setting->min,
+               (unsigned long long)setting->max, config_unit(setting));
     } else if (setting->type == CONFIG_SWITCH) {
         printf("true, false");
     } else {
@@ -91,18 +94,19 @@ static void document_row(const struct config_setting *setting)
 
 void config_document_print(void)
 {
-    printf("# Configuration of polarysd\n\n"
-           "Printed by `polarysd --print-configuration-docs`; edit the table in "
-           "`service/config/config_table.c`, not this file.\n\n"
-           "A setting `memory_limit` is `memory_limit: 1GiB` in the YAML file that `--config` names, "
-           "`--memory-limit 1GiB` as a flag\nand `POLARYSD_MEMORY_LIMIT=1GiB` in the environment. A flag "
-           "wins over the environment, the environment over the file, the\nfile over the default. "
-           "Unknown keys, flags and `POLARYSD_` variables are errors that name file, line and key.\n"
-           "`polarysd --check-config` says what is wrong and starts nothing. Sizes take `k`, `M`, `G`, `T` "
-           "(also `KiB` …), powers of 1,024; times\ntake `ms`, `s`, `m`, `h`, `d`.\n\n"
-           "SIGHUP reads the file again and takes over `log_level` and `debug`; changes of other settings "
-           "are named in the log and wait\nfor a restart.\n\n"
-           "| setting | flag | default | values | meaning |\n|---|---|---|---|---|\n");
+    printf(
+        "# Configuration of polarysd\n\n"
+        "Printed by `polarysd --print-configuration-docs`; edit the table in "
+        "`service/config/config_table.c`, not this file.\n\n"
+        "A setting `memory_limit` is `memory_limit: 1GiB` in the YAML file that `--config` names, "
+        "`--memory-limit 1GiB` as a flag\nand `POLARYSD_MEMORY_LIMIT=1GiB` in the environment. A flag "
+        "wins over the environment, the environment over the file, the\nfile over the default. "
+        "Unknown keys, flags and `POLARYSD_` variables are errors that name file, line and key.\n"
+        "`polarysd --check-config` says what is wrong and starts nothing. Sizes take `k`, `M`, `G`, `T` "
+        "(also `KiB` …), powers of 1,024; times\ntake `ms`, `s`, `m`, `h`, `d`.\n\n"
+        "SIGHUP reads the file again and takes over `log_level` and `debug`; changes of other settings "
+        "are named in the log and wait\nfor a restart.\n\n"
+        "| setting | flag | default | values | meaning |\n|---|---|---|---|---|\n");
     size_t count;
     const struct config_setting *settings = config_settings(&count);
     for (size_t i = 0; i < count; i++) {

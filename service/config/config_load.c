@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Brings flags, environment, file and defaults together, and checks what holds between settings. The order of
- * reading does not matter: each value keeps its origin, and the stronger one wins.
+ * Brings flags, environment, file and defaults together, and checks what holds between settings.
+ * The order of reading does not matter: each value keeps its origin, and the stronger one wins.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,7 +24,9 @@ static bool name_normalise(struct polarys_slice from, char *name)
     }
     for (size_t i = 0; i < from.size; i++) {
         uint8_t byte = from.data[i];
-        name[i] = (char)(byte == '-' ? '_' : byte >= 'A' && byte <= 'Z' ? byte + ('a' - 'A') : byte);
+        name[i] = (char)(byte == '-'                  ? '_'
+                         : byte >= 'A' && byte <= 'Z' ? byte + ('a' - 'A')
+                                                      : byte);
     }
     name[from.size] = '\0';
     return true;
@@ -43,9 +45,10 @@ static enum polarys_code variable_apply(struct config *config, const char *varia
     int shown = equals - variable > 80 ? 80 : (int)(equals - variable);
     (void)snprintf(where, sizeof(where), "environment variable %.*s", shown, variable);
     if (strncmp(short_name, "CONFIG=", 7) == 0) {
-        int size = config->config_file[0] == '\0'
-                       ? snprintf(config->config_file, sizeof(config->config_file), "%s", equals + 1)
-                       : 0;
+        int size =
+            config->config_file[0] == '\0'
+                ? snprintf(config->config_file, sizeof(config->config_file), "%s", equals + 1)
+                : 0;
         return size < CONFIG_TEXT_MAX
                    ? POLARYS_OK
                    : polarys_fail(err, POLARYS_BAD_ARGUMENT, "%s: the path is too long", where);
@@ -57,7 +60,8 @@ static enum polarys_code variable_apply(struct config *config, const char *varia
     if (setting == NULL) {
         return polarys_fail(err, POLARYS_BAD_ARGUMENT, "%s: there is no such setting", where);
     }
-    return config_set(config, setting, slice_from_text(equals + 1), CONFIG_FROM_ENVIRONMENT, where, err);
+    return config_set(config, setting, slice_from_text(equals + 1), CONFIG_FROM_ENVIRONMENT, where,
+                      err);
 }
 
 enum polarys_code config_environment_read(struct config *config, const char *const *environment,
@@ -95,13 +99,15 @@ static bool command_find(const char *flag, enum config_command *command)
     return false;
 }
 
-/* One flag, `--name value` or `--name=value`; a switch needs no value. *used is the number of words. */
+/* One flag, `--name value` or `--name=value`; a switch needs no value. *used is the number of
+ * words. */
 static enum polarys_code flag_apply(struct config *config, const char *const *words, int *used,
                                     struct polarys_error *err)
 {
     const char *flag = words[0];
     if (strncmp(flag, "--", 2) != 0) {
-        return polarys_fail(err, POLARYS_BAD_ARGUMENT, "%.100s: not a flag; see polarysd --help", flag);
+        return polarys_fail(err, POLARYS_BAD_ARGUMENT, "%.100s: not a flag; see polarysd --help",
+                            flag);
     }
     const char *equals = strchr(flag, '=');
     size_t name_size = (equals == NULL ? strlen(flag) : (size_t)(equals - flag)) - 2;
@@ -112,7 +118,8 @@ static enum polarys_code flag_apply(struct config *config, const char *const *wo
         setting = config_setting_find(name, strlen(name));
     }
     if (setting == NULL && !is_file) {
-        return polarys_fail(err, POLARYS_BAD_ARGUMENT, "%.100s: unknown flag; see polarysd --help", flag);
+        return polarys_fail(err, POLARYS_BAD_ARGUMENT, "%.100s: unknown flag; see polarysd --help",
+                            flag);
     }
     *used = 1;
     const char *value = equals == NULL ? NULL : equals + 1;
@@ -164,8 +171,9 @@ static void dev_defaults_apply(struct config *config)
             continue;
         }
         struct polarys_error err = POLARYS_ERROR_INIT;
-        enum polarys_code code = config_set(config, &settings[i], slice_from_text(settings[i].dev_text),
-                                            CONFIG_FROM_DEV, "--dev", &err);
+        enum polarys_code code =
+            config_set(config, &settings[i], slice_from_text(settings[i].dev_text), CONFIG_FROM_DEV,
+                       "--dev", &err);
         SERVICE_ASSERT(code == POLARYS_OK);
     }
 }

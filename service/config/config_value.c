@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Turns the text of one setting into its value, and keeps who set it. Text that does not parse, or lies out of
- * range, changes nothing.
+ * Turns the text of one setting into its value, and keeps who set it. Text that does not parse, or
+ * lies out of range, changes nothing.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -113,8 +113,8 @@ static enum polarys_code value_bad(struct polarys_error *err, const char *where,
                                    const struct config_setting *setting, struct polarys_slice text)
 {
     int shown = text.size > 60 ? 60 : (int)text.size;
-    return polarys_fail(err, POLARYS_BAD_ARGUMENT, "%s: %s: \"%.*s\" is not %s", where, setting->name,
-                        shown, (const char *)text.data, type_hint(setting));
+    return polarys_fail(err, POLARYS_BAD_ARGUMENT, "%s: %s: \"%.*s\" is not %s", where,
+                        setting->name, shown, (const char *)text.data, type_hint(setting));
 }
 
 static enum polarys_code number_store(struct config *config, const struct config_setting *setting,
@@ -132,10 +132,10 @@ static enum polarys_code number_store(struct config *config, const struct config
     } else if (!number_parse(text, units, &number)) {
         return value_bad(err, where, setting, text);
     } else if (number < setting->min || number > setting->max) {
-        return polarys_fail(err, POLARYS_BAD_ARGUMENT, "%s: %s: %llu is not within %llu to %llu (%s)",
-                            where, setting->name, (unsigned long long)number,
-                            (unsigned long long)setting->min, (unsigned long long)setting->max,
-                            config_unit(setting));
+        return polarys_fail(err, POLARYS_BAD_ARGUMENT,
+                            "%s: %s: %llu is not within %llu to %llu (%s)", where, setting->name,
+                            (unsigned long long)number, (unsigned long long)setting->min,
+                            (unsigned long long)setting->max, config_unit(setting));
     }
     memcpy((char *)config + setting->offset, &number, sizeof(number));
     return POLARYS_OK;
@@ -148,8 +148,9 @@ static enum polarys_code value_store(struct config *config, const struct config_
     char *field = (char *)config + setting->offset;
     if (setting->type == CONFIG_TEXT) {
         if (text.size >= CONFIG_TEXT_MAX || memchr(text.data, '\0', text.size) != NULL) {
-            return polarys_fail(err, POLARYS_BAD_ARGUMENT, "%s: %s: longer than %d bytes, or with a NUL",
-                                where, setting->name, CONFIG_TEXT_MAX - 1);
+            return polarys_fail(err, POLARYS_BAD_ARGUMENT,
+                                "%s: %s: longer than %d bytes, or with a NUL", where, setting->name,
+                                CONFIG_TEXT_MAX - 1);
         }
         memcpy(field, text.data, text.size);
         field[text.size] = '\0';
@@ -167,8 +168,8 @@ static enum polarys_code value_store(struct config *config, const struct config_
 }
 
 enum polarys_code config_set(struct config *config, const struct config_setting *setting,
-                             struct polarys_slice text, enum config_origin origin, const char *where,
-                             struct polarys_error *err)
+                             struct polarys_slice text, enum config_origin origin,
+                             const char *where, struct polarys_error *err)
 {
     size_t count;
     size_t place = (size_t)(setting - config_settings(&count));
@@ -195,9 +196,9 @@ void config_init(struct config *config)
     const struct config_setting *settings = config_settings(&count);
     for (size_t i = 0; i < count; i++) {
         struct polarys_error err = POLARYS_ERROR_INIT;
-        enum polarys_code code = config_set(config, &settings[i],
-                                            slice_from_text(settings[i].default_text),
-                                            CONFIG_FROM_DEFAULT, "default", &err);
+        enum polarys_code code =
+            config_set(config, &settings[i], slice_from_text(settings[i].default_text),
+                       CONFIG_FROM_DEFAULT, "default", &err);
         SERVICE_ASSERT(code == POLARYS_OK);
     }
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads the configuration file: one YAML mapping of setting names to scalars. What is not in the table of
- * settings, stands there twice, or is no scalar is an error that names file, line and key.
+ * Reads the configuration file: one YAML mapping of setting names to scalars. What is not in the
+ * table of settings, stands there twice, or is no scalar is an error that names file, line and key.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,13 +31,15 @@ static enum polarys_code pair_apply(struct config *config, struct yaml_place *pl
 {
     const char *where = place_at(place, &key->start_mark);
     if (key->type != YAML_SCALAR_NODE) {
-        return polarys_fail(err, POLARYS_BAD_ARGUMENT, "%s: a key must be the name of a setting", where);
+        return polarys_fail(err, POLARYS_BAD_ARGUMENT, "%s: a key must be the name of a setting",
+                            where);
     }
     const char *name = (const char *)key->data.scalar.value;
     const struct config_setting *setting = config_setting_find(name, key->data.scalar.length);
     if (setting == NULL) {
         return polarys_fail(err, POLARYS_BAD_ARGUMENT,
-                            "%s: unknown key \"%.60s\": polarysd --help lists the settings", where, name);
+                            "%s: unknown key \"%.60s\": polarysd --help lists the settings", where,
+                            name);
     }
     if (value->type != YAML_SCALAR_NODE) {
         return polarys_fail(err, POLARYS_BAD_ARGUMENT, "%s: %s: the value must be one word or text",
@@ -50,8 +52,8 @@ static enum polarys_code pair_apply(struct config *config, struct yaml_place *pl
     }
     *seen = true;
     return config_set(config, setting,
-                      slice_make(value->data.scalar.value, value->data.scalar.length), CONFIG_FROM_FILE,
-                      where, err);
+                      slice_make(value->data.scalar.value, value->data.scalar.length),
+                      CONFIG_FROM_FILE, where, err);
 }
 
 static enum polarys_code document_apply(struct config *config, struct yaml_place *place,
@@ -65,7 +67,8 @@ static enum polarys_code document_apply(struct config *config, struct yaml_place
         return POLARYS_OK;
     }
     if (root->type != YAML_MAPPING_NODE) {
-        return polarys_fail(err, POLARYS_BAD_ARGUMENT, "%s: the file must have lines `setting: value`",
+        return polarys_fail(err, POLARYS_BAD_ARGUMENT,
+                            "%s: the file must have lines `setting: value`",
                             place_at(place, &root->start_mark));
     }
     bool is_seen[CONFIG_SETTINGS_MAX] = {false};
@@ -81,8 +84,8 @@ static enum polarys_code document_apply(struct config *config, struct yaml_place
     return POLARYS_OK;
 }
 
-enum polarys_code config_yaml_read(struct config *config, const char *path, struct polarys_slice text,
-                                   struct polarys_error *err)
+enum polarys_code config_yaml_read(struct config *config, const char *path,
+                                   struct polarys_slice text, struct polarys_error *err)
 {
     struct yaml_place place = {.path = path};
     yaml_parser_t parser;
@@ -137,7 +140,8 @@ done:
     return code;
 }
 
-enum polarys_code config_file_read(struct config *config, const char *path, struct polarys_error *err)
+enum polarys_code config_file_read(struct config *config, const char *path,
+                                   struct polarys_error *err)
 {
     char *text;
     size_t size = 0;

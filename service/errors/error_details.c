@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Builds google.rpc.Status. All text in it is bounded before it is packed: a message of the engine has at most
- * 447 bytes, a detail 135, a subject 299; the sum stays below ERROR_DETAILS_BYTES_MAX, which is asserted.
- * It packs with stack memory only, so that an error about memory can still be told.
+ * Builds google.rpc.Status. All text in it is bounded before it is packed: a message of the engine
+ * has at most 447 bytes, a detail 135, a subject 299; the sum stays below ERROR_DETAILS_BYTES_MAX,
+ * which is asserted. It packs with stack memory only, so that an error about memory can still be
+ * told.
  */
 #include "service/errors/error_details.h"
 
@@ -14,8 +15,8 @@
 #include "service/server/check.h"
 
 enum {
-    DETAIL_COUNT_MAX = 5,         /* one of each type */
-    DETAIL_PACKED_MAX = 1600,     /* bytes of the largest: ErrorInfo with four details */
+    DETAIL_COUNT_MAX = 5,     /* one of each type */
+    DETAIL_PACKED_MAX = 1600, /* bytes of the largest: ErrorInfo with four details */
     METADATA_COUNT_MAX = POLARYS_ERROR_DETAILS_MAX,
 };
 
@@ -85,7 +86,8 @@ static void bad_request_add(struct details_builder *builder, const struct polary
     if (field == NULL) {
         return;
     }
-    Google__Rpc__BadRequest__FieldViolation violation = GOOGLE__RPC__BAD_REQUEST__FIELD_VIOLATION__INIT;
+    Google__Rpc__BadRequest__FieldViolation violation =
+        GOOGLE__RPC__BAD_REQUEST__FIELD_VIOLATION__INIT;
     violation.field = text_borrow(field);
     violation.description = text_borrow(err->message);
     Google__Rpc__BadRequest__FieldViolation *violations[1] = {&violation};

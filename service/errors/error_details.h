@@ -27,15 +27,17 @@ struct error_subject {
 };
 
 /*
- * Encodes the status of `err` into `bytes`, ERROR_DETAILS_BYTES_MAX of them. Returns the size, which never
- * exceeds that. Always has ErrorInfo{reason, domain, metadata}; the others as the error's rule says.
+ * Encodes the status of `err` into `bytes`, ERROR_DETAILS_BYTES_MAX of them. Returns the size,
+ * which never exceeds that. Always has ErrorInfo{reason, domain, metadata}; the others as the
+ * error's rule says.
  */
 size_t error_details_encode(const struct polarys_error *err, const struct error_subject *subject,
                             uint8_t *bytes);
 
 /*
- * A key for people, NUL-terminated in `text` of ERROR_SUBJECT_BYTES_MAX bytes: printable ASCII as it is, other
- * bytes as \xNN, and the end of a long one replaced by "...". The text is UTF-8 whatever the key is.
+ * A key for people, NUL-terminated in `text` of ERROR_SUBJECT_BYTES_MAX bytes: printable ASCII as
+ * it is, other bytes as \xNN, and the end of a long one replaced by "...". The text is UTF-8
+ * whatever the key is.
  */
 void error_key_show(struct polarys_slice key, char *text);
 

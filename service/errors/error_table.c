@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Holds the table of error rules. The invariant, which a test walks: every polarys_code but OK has a status
- * other than OK. It knows nothing of how a status travels; see error_details.c.
+ * Holds the table of error rules. The invariant, which a test walks: every polarys_code but OK has
+ * a status other than OK. It knows nothing of how a status travels; see error_details.c.
  */
 #include "service/errors/error_table.h"
 

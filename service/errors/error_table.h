@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The one table from the engine's codes to what a client sees: a gRPC status, a reason, and which details
- * go with it. docs/errors.md is the same table for people.
+ * The one table from the engine's codes to what a client sees: a gRPC status, a reason, and which
+ * details go with it. docs/errors.md is the same table for people.
  */
 #ifndef SERVICE_ERRORS_ERROR_TABLE_H
 #define SERVICE_ERRORS_ERROR_TABLE_H
@@ -24,10 +24,11 @@ enum error_detail {
 
 struct error_rule {
     grpc_status_code status;
-    unsigned details;          /* error_detail flags */
-    const char *field;         /* the field that is wrong unless the error names one; may be NULL */
-    const char *resource_type; /* "database", "table" or "document"; NULL without ERROR_DETAIL_RESOURCE */
-    uint32_t retry_after_ms;   /* unless the error says so itself */
+    unsigned details;  /* error_detail flags */
+    const char *field; /* the field that is wrong unless the error names one; may be NULL */
+    const char
+        *resource_type; /* "database", "table" or "document"; NULL without ERROR_DETAIL_RESOURCE */
+    uint32_t retry_after_ms; /* unless the error says so itself */
 };
 
 /* Static storage. Every code has a rule; one out of range gets that of BUG. */

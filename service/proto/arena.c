@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the chunks of a call's arena. The invariant: taken <= budget, every chunk but the kept one is charged to
- * the shared memory, and no allocation succeeds deeper in the stack than the bound. It does not zero memory.
+ * Owns the chunks of a call's arena. The invariant: taken <= budget, every chunk but the kept one
+ * is charged to the shared memory, and no allocation succeeds deeper in the stack than the bound.
+ * It does not zero memory.
  */
 #include "service/proto/arena.h"
 
@@ -163,15 +164,17 @@ static void unpack_failure_set(const struct proto_arena *arena, struct polarys_e
 {
     switch (arena->failure) {
     case PROTO_ARENA_FINE:
-        polarys_fail(err, POLARYS_BAD_MESSAGE,
-                     "the request is not a well-formed message: check that client and server use the "
-                     "same .proto files");
+        polarys_fail(
+            err, POLARYS_BAD_MESSAGE,
+            "the request is not a well-formed message: check that client and server use the "
+            "same .proto files");
         break;
     case PROTO_ARENA_BUDGET:
-        polarys_fail(err, POLARYS_BAD_MESSAGE,
-                     "the request takes more than %zu bytes of memory: it has too many small or unknown "
-                     "fields for its size",
-                     arena->budget);
+        polarys_fail(
+            err, POLARYS_BAD_MESSAGE,
+            "the request takes more than %zu bytes of memory: it has too many small or unknown "
+            "fields for its size",
+            arena->budget);
         polarys_error_detail_set(err, "limit", "%zu", arena->budget);
         break;
     case PROTO_ARENA_DEPTH:
@@ -190,7 +193,8 @@ void *proto_arena_unpack(struct proto_arena *arena, const ProtobufCMessageDescri
                          struct polarys_slice bytes, struct polarys_error *err)
 {
     size_t budget = PROTO_ARENA_BUDGET_MAX;
-    if (bytes.size < (PROTO_ARENA_BUDGET_MAX - PROTO_ARENA_BUDGET_BASE) / PROTO_ARENA_BUDGET_FACTOR) {
+    if (bytes.size <
+        (PROTO_ARENA_BUDGET_MAX - PROTO_ARENA_BUDGET_BASE) / PROTO_ARENA_BUDGET_FACTOR) {
         budget = PROTO_ARENA_BUDGET_BASE + bytes.size * PROTO_ARENA_BUDGET_FACTOR;
     }
     arena->budget = arena->taken + budget;

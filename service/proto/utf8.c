@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Checks UTF-8 by the table of well-formed byte sequences of the Unicode standard (table 3-7). It never reads
- * beyond the bytes it was given.
+ * Checks UTF-8 by the table of well-formed byte sequences of the Unicode standard (table 3-7). It
+ * never reads beyond the bytes it was given.
  */
 #include "service/proto/utf8.h"
 
@@ -12,7 +12,8 @@ static bool is_continuation(uint8_t byte)
     return (byte & 0xc0) == 0x80;
 }
 
-/* The second byte's range depends on the first: no overlong forms, no surrogates, nothing above U+10FFFF. */
+/* The second byte's range depends on the first: no overlong forms, no surrogates, nothing above
+ * U+10FFFF. */
 static bool second_is_good(uint8_t first, uint8_t second)
 {
     switch (first) {

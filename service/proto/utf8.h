@@ -11,7 +11,8 @@
 extern "C" {
 #endif
 
-/* True when `text` is well-formed UTF-8 (shortest forms, no surrogates, up to U+10FFFF) without NUL. */
+/* True when `text` is well-formed UTF-8 (shortest forms, no surrogates, up to U+10FFFF) without
+ * NUL. */
 bool utf8_is_text(struct polarys_slice text);
 /* Replaces every byte that is not part of well-formed UTF-8 by '?'; `text` is NUL-terminated. */
 void utf8_scrub(char *text);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads fields of an encoded message one by one. It never reads beyond the slice it was given and allocates
- * nothing; groups, which proto3 does not have, count as malformed.
+ * Reads fields of an encoded message one by one. It never reads beyond the slice it was given and
+ * allocates nothing; groups, which proto3 does not have, count as malformed.
  */
 #include "service/proto/wire.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Protocol buffers on the wire, by hand, for the answers that are sent often: sizes first, then bytes straight
- * into the message that is sent. And a small reader, for descriptors.
+ * Protocol buffers on the wire, by hand, for the answers that are sent often: sizes first, then
+ * bytes straight into the message that is sent. And a small reader, for descriptors.
  *
  * As in proto3, a field that has its default is not written.
  */
@@ -107,8 +107,8 @@ struct wire_field {
 };
 
 /*
- * Takes the next field off the front of `rest`. False at the end, and where what is left is malformed: then
- * *is_malformed is set.
+ * Takes the next field off the front of `rest`. False at the end, and where what is left is
+ * malformed: then *is_malformed is set.
  */
 bool wire_field_next(struct polarys_slice *rest, struct wire_field *field, bool *is_malformed);
 

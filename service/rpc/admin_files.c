@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Work on files that an operator asks for: flush, compact, checkpoint. On executor threads; what was begun is
- * finished even if the client gives up.
+ * Work on files that an operator asks for: flush, compact, checkpoint. On executor threads; what
+ * was begun is finished even if the client gives up.
  */
 #include <errno.h>
 #include <limits.h>
@@ -49,7 +49,9 @@ static bool name_add(void *context, const struct polarys_table_info *info)
     struct table_names *list = context;
     if (list->count == list->room) {
         size_t room = list->room == 0 ? 64 : list->room * 2;
-        void *names = room > COMPACT_TABLES_MAX * 2 ? NULL : realloc(list->names, room * sizeof(*list->names));
+        void *names = room > COMPACT_TABLES_MAX * 2
+                          ? NULL
+                          : realloc(list->names, room * sizeof(*list->names));
         if (names == NULL) {
             list->is_out_of_memory = true;
             return false;
@@ -76,8 +78,8 @@ static enum polarys_code database_compact(struct call *call, struct polarys_erro
             code = POLARYS_OK;
         }
         if (code == POLARYS_OK && call_is_late(call)) {
-            code = polarys_fail(err, POLARYS_WAIT_TIMEOUT, "%zu of %zu tables were compacted in time",
-                                i + 1, list.count);
+            code = polarys_fail(err, POLARYS_WAIT_TIMEOUT,
+                                "%zu of %zu tables were compacted in time", i + 1, list.count);
         }
     }
     free(list.names);
@@ -136,7 +138,8 @@ static enum polarys_code copies_root_get(const struct config *config, char *root
     return POLARYS_OK;
 }
 
-/* `asked` as an absolute path whose parent has no links; a relative one counts from the data directory. */
+/* `asked` as an absolute path whose parent has no links; a relative one counts from the data
+ * directory. */
 static enum polarys_code target_get(const struct config *config, const char *asked, char *target,
                                     struct polarys_error *err)
 {
@@ -160,7 +163,8 @@ static enum polarys_code target_get(const struct config *config, const char *ask
     return size >= PATH_MAX ? directory_bad(err, "the path is too long") : POLARYS_OK;
 }
 
-static enum polarys_code directory_resolve(struct call *call, char *target, struct polarys_error *err)
+static enum polarys_code directory_resolve(struct call *call, char *target,
+                                           struct polarys_error *err)
 {
     const Polarys__V1__CheckpointRequest *request = call->request;
     struct polarys_slice asked = slice_make(request->directory.data, request->directory.len);
@@ -180,7 +184,8 @@ static enum polarys_code directory_resolve(struct call *call, char *target, stru
     }
     size_t length = strlen(root);
     if (strncmp(target, root, length) != 0 || target[length] != '/') {
-        polarys_fail(err, POLARYS_BAD_ARGUMENT, "`directory`: copies are made below %.300s only", root);
+        polarys_fail(err, POLARYS_BAD_ARGUMENT, "`directory`: copies are made below %.300s only",
+                     root);
         polarys_error_detail_set(err, "field", "directory");
         return POLARYS_BAD_ARGUMENT;
     }

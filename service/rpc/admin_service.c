@@ -34,7 +34,8 @@ static const struct fixed_limit fixed_limits[] = {
     {"batch_operations_max", POLARYS_BATCH_OPERATIONS_MAX, "count", "operations of one batch"},
     {"batch_bytes_max", POLARYS_BATCH_BYTES_MAX, "bytes", "size of one commit"},
     {"field_path_bytes_max", 1024, "bytes", "size of the path of a field"},
-    {"stream_message_bytes", 1 << 20, "bytes", "documents of one message of a stream, or one larger"},
+    {"stream_message_bytes", 1 << 20, "bytes",
+     "documents of one message of a stream, or one larger"},
     {"token_bytes_max", 128, "bytes", "size of a token of an answer's header"},
     {"page_token_bytes_max", 8192, "bytes", "size of a page or resume token"},
 };
@@ -65,7 +66,8 @@ static void limits_collect(const struct server *server, struct info_lists *lists
         limit_add(lists, fixed_limits[i].name, fixed_limits[i].value, fixed_limits[i].unit,
                   fixed_limits[i].text);
     }
-    limit_add(lists, "request_bytes_max", server->request_bytes_max, "bytes", "size of one request");
+    limit_add(lists, "request_bytes_max", server->request_bytes_max, "bytes",
+              "size of one request");
     size_t count;
     const struct config_setting *settings = config_settings(&count);
     for (size_t i = 0; i < count; i++) {
@@ -78,8 +80,8 @@ static void limits_collect(const struct server *server, struct info_lists *lists
 
 void admin_get_server_info(struct call *call)
 {
-    static const char *const feature_names[] = {"bulk_write", "export", "preconditions", "snapshots",
-                                                "reflection", "health"};
+    static const char *const feature_names[] = {"bulk_write", "export",     "preconditions",
+                                                "snapshots",  "reflection", "health"};
     enum { FEATURES = sizeof(feature_names) / sizeof(feature_names[0]) };
     struct server *server = call->server;
     call->arena.budget += sizeof(struct info_lists) + PROTO_ARENA_FIRST_BYTES;
@@ -105,8 +107,8 @@ void admin_get_server_info(struct call *call)
         call_fail(call, &call->error);
         return;
     }
-    (void)snprintf(address, sizeof(address), strchr(host, ':') == NULL ? "%.900s:%u" : "[%.900s]:%u", host,
-                   server->port);
+    (void)snprintf(address, sizeof(address),
+                   strchr(host, ':') == NULL ? "%.900s:%u" : "[%.900s]:%u", host, server->port);
 
     Polarys__V1__GetServerInfoResponse response = POLARYS__V1__GET_SERVER_INFO_RESPONSE__INIT;
     response.header = &header;
@@ -126,7 +128,8 @@ void admin_set_log_level(struct call *call)
     enum polarys_log_level before = polarys_log_level_get();
     if (request->level < POLARYS__V1__LOG_LEVEL__LOG_LEVEL_DEBUG ||
         request->level > POLARYS__V1__LOG_LEVEL__LOG_LEVEL_ERROR) {
-        call_fail_own(call, operation_bad(&call->error, "level", "must be DEBUG, INFO, WARN or ERROR"));
+        call_fail_own(call,
+                      operation_bad(&call->error, "level", "must be DEBUG, INFO, WARN or ERROR"));
         return;
     }
     polarys_log_level_set((enum polarys_log_level)(request->level - 1));
@@ -150,7 +153,8 @@ void admin_drain(struct call *call)
         const Google__Protobuf__Duration *grace = request->grace;
         if (grace->seconds < 0 || grace->seconds > DRAIN_SECONDS_MAX || grace->nanos < 0 ||
             grace->nanos > 999999999) {
-            call_fail_own(call, operation_bad(&call->error, "grace", "must be within 0 and 1 hour"));
+            call_fail_own(call,
+                          operation_bad(&call->error, "grace", "must be within 0 and 1 hour"));
             return;
         }
         grace_ms = (uint64_t)grace->seconds * 1000 + (uint64_t)grace->nanos / 1000000;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The messages that a bulk write answers with. An acknowledgement of a committed batch is written by hand: there
- * is one for every batch.
+ * The messages that a bulk write answers with. An acknowledgement of a committed batch is written
+ * by hand: there is one for every batch.
  */
 #include "service/errors/error_table.h"
 #include "service/proto/utf8.h"
@@ -38,7 +38,8 @@ grpc_slice bulk_answer_opened(const struct bulk_stream *stream)
 
 grpc_slice bulk_answer_committed(uint64_t number, uint64_t version)
 {
-    size_t body = wire_uint_size(ACK_NUMBER, number) + wire_tag_size(ACK_VERSION) + wire_varint_size(version);
+    size_t body =
+        wire_uint_size(ACK_NUMBER, number) + wire_tag_size(ACK_VERSION) + wire_varint_size(version);
     grpc_slice slice = grpc_slice_malloc(wire_block_size(ANSWER_ACK, body));
     uint8_t *at = GRPC_SLICE_START_PTR(slice);
     at = wire_block_open(at, ANSWER_ACK, body);

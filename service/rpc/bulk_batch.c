@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One batch of a bulk write: its number, its records, its commit. A stream has one commit under way, since the
- * engine promises no order between two; many streams share the syncs of the log. The session's document goes
- * into the same commit.
+ * One batch of a bulk write: its number, its records, its commit. A stream has one commit under
+ * way, since the engine promises no order between two; many streams share the syncs of the log. The
+ * session's document goes into the same commit.
  */
 #include "service/rpc/bulk_stream.h"
 #include "service/rpc/operation.h"
@@ -10,8 +10,8 @@
 #include "service/server/server.h"
 
 /* Leaves the result where the worker finds it. */
-static void commit_done(void *context, enum polarys_code code, const struct polarys_write_result *result,
-                        const struct polarys_error *err)
+static void commit_done(void *context, enum polarys_code code,
+                        const struct polarys_write_result *result, const struct polarys_error *err)
 {
     struct bulk_stream *stream = context;
     stream->code = code;
@@ -41,13 +41,14 @@ static enum polarys_code records_apply(struct call *call, const Polarys__V1__Wri
                                        struct polarys_error *err)
 {
     if (batch->n_records >= POLARYS_BATCH_OPERATIONS_MAX) {
-        polarys_fail(err, POLARYS_TOO_LARGE, "%zu records: a batch has fewer than %d", batch->n_records,
-                     POLARYS_BATCH_OPERATIONS_MAX);
+        polarys_fail(err, POLARYS_TOO_LARGE, "%zu records: a batch has fewer than %d",
+                     batch->n_records, POLARYS_BATCH_OPERATIONS_MAX);
         polarys_error_detail_set(err, "limit", "batch_operations_max");
         return POLARYS_TOO_LARGE;
     }
     for (size_t i = 0; i < batch->n_records; i++) {
-        enum polarys_code code = operation_record_apply(call->batch, call->table, batch->records[i], err);
+        enum polarys_code code =
+            operation_record_apply(call->batch, call->table, batch->records[i], err);
         if (code != POLARYS_OK) {
             polarys_error_detail_set(err, "record", "%zu", i);
             return polarys_wrap(err, code, "record %zu", i);
@@ -56,8 +57,8 @@ static enum polarys_code records_apply(struct call *call, const Polarys__V1__Wri
     return POLARYS_OK;
 }
 
-static enum polarys_code batch_fill(struct bulk_stream *stream, const Polarys__V1__WriteBatch *batch,
-                                    struct polarys_error *err)
+static enum polarys_code batch_fill(struct bulk_stream *stream,
+                                    const Polarys__V1__WriteBatch *batch, struct polarys_error *err)
 {
     struct call *call = stream->call;
     enum polarys_code code = number_check(stream, batch->number, err);
@@ -68,8 +69,8 @@ static enum polarys_code batch_fill(struct bulk_stream *stream, const Polarys__V
         code = records_apply(call, batch, err);
     }
     if (code == POLARYS_OK) {
-        code = bulk_record_put(call->batch, call->table, bulk_session_id(stream->session), batch->number,
-                               call->server->config->bulk_session_keep_ms, err);
+        code = bulk_record_put(call->batch, call->table, bulk_session_id(stream->session),
+                               batch->number, call->server->config->bulk_session_keep_ms, err);
     }
     return code;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How a bulk write begins: authorize, take the session over from a stream that still has it, read what was
- * committed. What may touch a file runs on an executor thread, which leaves its outcome and posts.
+ * How a bulk write begins: authorize, take the session over from a stream that still has it, read
+ * what was committed. What may touch a file runs on an executor thread, which leaves its outcome
+ * and posts.
  */
 #include "service/rpc/bulk_stream.h"
 #include "service/rpc/operation.h"
@@ -42,22 +43,26 @@ static enum polarys_code open_from_files(struct bulk_stream *stream, struct pola
     if (code != POLARYS_OK || !stream->has_wanted_id) {
         return code;
     }
-    code = bulk_record_read(db, call->database, call->table, stream->wanted_id, &stream->record, err);
+    code =
+        bulk_record_read(db, call->database, call->table, stream->wanted_id, &stream->record, err);
     if (code == POLARYS_KEY_NOT_FOUND && stream->is_known && stream->last_acked_number == 0) {
         polarys_error_clear(err); /* begun here, and nothing committed yet */
         return POLARYS_OK;
     }
     if (code == POLARYS_KEY_NOT_FOUND) {
-        return polarys_fail(err, POLARYS_CURSOR_EXPIRED,
-                            "this session is not known any more: compare what was written, and begin "
-                            "another");
+        return polarys_fail(
+            err, POLARYS_CURSOR_EXPIRED,
+            "this session is not known any more: compare what was written, and begin "
+            "another");
     }
     if (code == POLARYS_OK && stream->record.number < stream->last_acked_number) {
-        polarys_fail(err, POLARYS_HISTORY_DIVERGED,
-                     "batch %llu was acknowledged, but this history has the session only up to %llu",
-                     (unsigned long long)stream->last_acked_number,
-                     (unsigned long long)stream->record.number);
-        polarys_error_detail_set(err, "last_number", "%llu", (unsigned long long)stream->record.number);
+        polarys_fail(
+            err, POLARYS_HISTORY_DIVERGED,
+            "batch %llu was acknowledged, but this history has the session only up to %llu",
+            (unsigned long long)stream->last_acked_number,
+            (unsigned long long)stream->record.number);
+        polarys_error_detail_set(err, "last_number", "%llu",
+                                 (unsigned long long)stream->record.number);
         return POLARYS_HISTORY_DIVERGED;
     }
     return code;
@@ -80,7 +85,8 @@ static bool session_claim(struct bulk_stream *stream)
     enum polarys_code code;
     if (stream->has_wanted_id) {
         bool is_known = false;
-        code = bulk_session_claim(sessions, stream->wanted_id, &stream->session, &is_known, &call->error);
+        code = bulk_session_claim(sessions, stream->wanted_id, &stream->session, &is_known,
+                                  &call->error);
         stream->is_known = is_known;
     } else {
         code = bulk_session_begin(sessions, &stream->session, &call->error);
@@ -133,7 +139,8 @@ void bulk_open_begin(struct bulk_stream *stream, const Polarys__V1__WriteOpen *o
 {
     struct call *call = stream->call;
     enum polarys_code code = names_take(call, open, &call->error);
-    if (code == POLARYS_OK && open->session_id.len != 0 && open->session_id.len != BULK_SESSION_ID_SIZE) {
+    if (code == POLARYS_OK && open->session_id.len != 0 &&
+        open->session_id.len != BULK_SESSION_ID_SIZE) {
         code = operation_bad(&call->error, "open.session_id", "must have 16 bytes, or none");
     }
     if (code == POLARYS_OK && open->session_id.len == 0 && open->last_acked_number != 0) {

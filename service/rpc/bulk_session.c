@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the sessions known in memory, in a hash table under one mutex that is held for moments only, and the
- * form of the session document: {"table": ..., "number": ...}, expiring when the session does.
+ * Owns the sessions known in memory, in a hash table under one mutex that is held for moments only,
+ * and the form of the session document: {"table": ..., "number": ...}, expiring when the session
+ * does.
  */
 #include "service/rpc/bulk_session.h"
 
@@ -76,7 +77,8 @@ static struct bulk_session *session_find(struct bulk_sessions *sessions, const u
 }
 
 /* Forgets what nobody owns and whose time is over, in the bucket that grows. */
-static void bucket_sweep(struct bulk_sessions *sessions, struct bulk_session **place, uint64_t now_ns)
+static void bucket_sweep(struct bulk_sessions *sessions, struct bulk_session **place,
+                         uint64_t now_ns)
 {
     while (*place != NULL) {
         struct bulk_session *session = *place;
@@ -127,7 +129,8 @@ enum polarys_code bulk_session_begin(struct bulk_sessions *sessions, struct bulk
 }
 
 enum polarys_code bulk_session_claim(struct bulk_sessions *sessions, const uint8_t *id,
-                                     struct bulk_session **out, bool *is_known, struct polarys_error *err)
+                                     struct bulk_session **out, bool *is_known,
+                                     struct polarys_error *err)
 {
     *out = NULL;
     enum polarys_code code = POLARYS_OK;
@@ -210,7 +213,8 @@ static enum polarys_code record_parse(struct polarys_slice text, const char *tab
     errno = 0;
     record->number = strtoull(number, &end, 10);
     if (errno != 0 || *end != '\0') {
-        return polarys_fail(err, POLARYS_CORRUPT, "the document of a bulk session: number %s", number);
+        return polarys_fail(err, POLARYS_CORRUPT, "the document of a bulk session: number %s",
+                            number);
     }
     return POLARYS_OK;
 }
@@ -238,12 +242,14 @@ enum polarys_code bulk_record_put(struct polarys_batch *batch, const char *table
 {
     char text[RECORD_TEXT_MAX];
     /* A name needs no escapes in JSON: see POLARYS_NAME_BYTES_MAX. */
-    int size = snprintf(text, sizeof(text), "{\"table\":\"%s\",\"number\":%" PRIu64 "}", table, number);
+    int size =
+        snprintf(text, sizeof(text), "{\"table\":\"%s\",\"number\":%" PRIu64 "}", table, number);
     SERVICE_ASSERT(size > 0 && (size_t)size < sizeof(text));
     struct polarys_value value = {
         .kind = POLARYS_VALUE_JSON,
         .expires_at_ms = timing_wall_ms() + keep_ms,
         .bytes = slice_make(text, (size_t)size),
     };
-    return polarys_batch_put(batch, BULK_SESSION_TABLE, slice_make(id, BULK_SESSION_ID_SIZE), &value, err);
+    return polarys_batch_put(batch, BULK_SESSION_TABLE, slice_make(id, BULK_SESSION_ID_SIZE),
+                             &value, err);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sessions of bulk writes. What of a session was committed stands in a document of the same database, written
- * by the same commit as the batch itself; so a crash, a restart or a restore never parts the two. In memory is
- * only which stream owns a session now, so that a client that comes back finds its old stream ended first.
+ * Sessions of bulk writes. What of a session was committed stands in a document of the same
+ * database, written by the same commit as the batch itself; so a crash, a restart or a restore
+ * never parts the two. In memory is only which stream owns a session now, so that a client that
+ * comes back finds its old stream ended first.
  */
 #ifndef SERVICE_RPC_BULK_SESSION_H
 #define SERVICE_RPC_BULK_SESSION_H
@@ -30,10 +31,12 @@ void bulk_sessions_destroy(struct bulk_sessions *sessions);
 
 /* A new session with a random id, owned by the caller. Errors: TOO_MANY_CALLS, NO_MEMORY, IO. */
 NODISCARD enum polarys_code bulk_session_begin(struct bulk_sessions *sessions,
-                                               struct bulk_session **out, struct polarys_error *err);
+                                               struct bulk_session **out,
+                                               struct polarys_error *err);
 /*
- * Takes over a session, making an entry when it is not known in memory. *out is NULL while another stream owns
- * it: that one is told to end, and the caller tries again. *is_known: begun in this process.
+ * Takes over a session, making an entry when it is not known in memory. *out is NULL while another
+ * stream owns it: that one is told to end, and the caller tries again. *is_known: begun in this
+ * process.
  */
 NODISCARD enum polarys_code bulk_session_claim(struct bulk_sessions *sessions, const uint8_t *id,
                                                struct bulk_session **out, bool *is_known,
@@ -52,7 +55,8 @@ struct bulk_record {
 };
 
 /*
- * Makes the table of sessions in `database` unless it is there. May block. Errors: as polarys_table_create.
+ * Makes the table of sessions in `database` unless it is there. May block. Errors: as
+ * polarys_table_create.
  */
 NODISCARD enum polarys_code bulk_record_prepare(struct polarys_db *db, const char *database,
                                                 struct polarys_error *err);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One stream of BulkService.Write: what has arrived, what is being committed, what is to be said. All of it
- * belongs to the call's worker but the result of the commit under way, which whoever finished it leaves before
- * it posts.
+ * One stream of BulkService.Write: what has arrived, what is being committed, what is to be said.
+ * All of it belongs to the call's worker but the result of the commit under way, which whoever
+ * finished it leaves before it posts.
  */
 #ifndef SERVICE_RPC_BULK_STREAM_H
 #define SERVICE_RPC_BULK_STREAM_H
@@ -24,8 +24,8 @@ enum bulk_phase {
     BULK_EXPECTS_OPEN,
     BULK_OPENING, /* on an executor thread, or waiting for the session */
     BULK_RUNS,
-    BULK_CLOSES,  /* the client sent `close`, or its last message */
-    BULK_FAILED,  /* ends with call->error as soon as nothing is under way */
+    BULK_CLOSES, /* the client sent `close`, or its last message */
+    BULK_FAILED, /* ends with call->error as soon as nothing is under way */
 };
 
 struct bulk_stream {
@@ -42,7 +42,7 @@ struct bulk_stream {
     bool has_wanted_id;
     bool is_known;
     bool is_opening_blocked; /* on the executor now */
-    int is_opened; /* atomic: the executor has left open_code and record */
+    int is_opened;           /* atomic: the executor has left open_code and record */
     uint64_t last_acked_number;
     enum polarys_code open_code;
     struct bulk_record record;

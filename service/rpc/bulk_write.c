@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * BulkService.Write: the loop of one stream. Everything that happens (a message came, one was sent, a commit is
- * done, the client left, time passed) ends in bulk_pump, which does all that is possible then.
+ * BulkService.Write: the loop of one stream. Everything that happens (a message came, one was sent,
+ * a commit is done, the client left, time passed) ends in bulk_pump, which does all that is
+ * possible then.
  *
- * What is held for one client is bounded: by the window for batches, by BULK_ANSWERS_MAX for answers. Past
- * either, the stream stops reading and HTTP/2 holds the client back.
+ * What is held for one client is bounded: by the window for batches, by BULK_ANSWERS_MAX for
+ * answers. Past either, the stream stops reading and HTTP/2 holds the client back.
  */
 #include <stdlib.h>
 
@@ -71,7 +72,8 @@ static void input_read(struct bulk_stream *stream)
     bool has_room = stream->queue_count < BULK_QUEUE_MAX &&
                     (stream->queue_count == 0 ||
                      stream->queue_bytes < stream->call->server->config->bulk_window_bytes);
-    if (!stream->is_reading && !stream->has_input_ended && has_room && stream->phase != BULK_FAILED) {
+    if (!stream->is_reading && !stream->has_input_ended && has_room &&
+        stream->phase != BULK_FAILED) {
         stream->is_reading = true;
         call_receive(stream->call, message_received);
     }
@@ -175,9 +177,10 @@ static void surroundings_look(struct bulk_stream *stream)
                                        "the server stops: resume the session after the last number "
                                        "acknowledged"));
     } else if (call_is_late(call)) {
-        bulk_fail(stream, polarys_fail(err, POLARYS_WAIT_TIMEOUT,
-                                       "the call's time is over: resume the session after the last number "
-                                       "acknowledged"));
+        bulk_fail(stream,
+                  polarys_fail(err, POLARYS_WAIT_TIMEOUT,
+                               "the call's time is over: resume the session after the last number "
+                               "acknowledged"));
     }
 }
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Maps consistency levels to versions on a node that is its own quorum: strong, local and any staleness are the
- * newest version, stable is the newest durable one.
+ * Maps consistency levels to versions on a node that is its own quorum: strong, local and any
+ * staleness are the newest version, stable is the newest durable one.
  *
- * A token is: one byte of format, the history id, the version (little-endian), one byte of check sum. It
- * guards against mistakes, not against malice: a forged one can only make its own caller wait.
+ * A token is: one byte of format, the history id, the version (little-endian), one byte of check
+ * sum. It guards against mistakes, not against malice: a forged one can only make its own caller
+ * wait.
  */
 #include "service/rpc/consistency.h"
 
@@ -70,9 +71,10 @@ static enum polarys_code at_least_resolve(struct call *call, ProtobufCBinaryData
     }
     struct polarys_db *db = call->server->db;
     if (memcmp(token.history_id, polarys_db_history_id(db), POLARYS_ID_SIZE) != 0) {
-        polarys_fail(err, POLARYS_HISTORY_DIVERGED,
-                     "the token is of another history than this node is on: writes after its version may "
-                     "be lost, so read again without the token");
+        polarys_fail(
+            err, POLARYS_HISTORY_DIVERGED,
+            "the token is of another history than this node is on: writes after its version may "
+            "be lost, so read again without the token");
         polarys_error_detail_set(err, "token_version", "%llu", (unsigned long long)token.version);
         return POLARYS_HISTORY_DIVERGED;
     }
@@ -80,14 +82,16 @@ static enum polarys_code at_least_resolve(struct call *call, ProtobufCBinaryData
     return POLARYS_OK;
 }
 
-static enum polarys_code snapshot_resolve(struct call *call, uint64_t version, struct polarys_error *err)
+static enum polarys_code snapshot_resolve(struct call *call, uint64_t version,
+                                          struct polarys_error *err)
 {
     if (version == 0) {
         return argument_bad(err, "consistency.snapshot", "there is no version 0");
     }
     uint64_t newest = polarys_db_version(call->server->db);
     if (version > newest) {
-        polarys_fail(err, POLARYS_FUTURE_VERSION, "version %llu is not reached yet: the newest is %llu",
+        polarys_fail(err, POLARYS_FUTURE_VERSION,
+                     "version %llu is not reached yet: the newest is %llu",
                      (unsigned long long)version, (unsigned long long)newest);
         polarys_error_detail_set(err, "version", "%llu", (unsigned long long)newest);
         return POLARYS_FUTURE_VERSION;
@@ -106,18 +110,21 @@ static enum polarys_code staleness_check(const Google__Protobuf__Duration *stale
     return POLARYS_OK;
 }
 
-enum polarys_code consistency_resolve(struct call *call, const Polarys__V1__Consistency *consistency,
+enum polarys_code consistency_resolve(struct call *call,
+                                      const Polarys__V1__Consistency *consistency,
                                       struct polarys_error *err)
 {
     switch (consistency->level_case) {
     case POLARYS__V1__CONSISTENCY__LEVEL__NOT_SET:
         return POLARYS_OK;
     case POLARYS__V1__CONSISTENCY__LEVEL_STRONG:
-        return consistency->strong ? POLARYS_OK
-                                   : argument_bad(err, "consistency.strong", "is only ever set to true");
+        return consistency->strong
+                   ? POLARYS_OK
+                   : argument_bad(err, "consistency.strong", "is only ever set to true");
     case POLARYS__V1__CONSISTENCY__LEVEL_LOCAL:
-        return consistency->local ? POLARYS_OK
-                                  : argument_bad(err, "consistency.local", "is only ever set to true");
+        return consistency->local
+                   ? POLARYS_OK
+                   : argument_bad(err, "consistency.local", "is only ever set to true");
     case POLARYS__V1__CONSISTENCY__LEVEL_STABLE:
         if (!consistency->stable) {
             return argument_bad(err, "consistency.stable", "is only ever set to true");

@@ -24,8 +24,8 @@ void consistency_token_encode(const struct consistency_token *token, uint8_t *by
 bool consistency_token_decode(struct polarys_slice bytes, struct consistency_token *token);
 
 /*
- * Sets call->read_version and call->at_least_version. Errors: BAD_ARGUMENT, HISTORY_DIVERGED, HISTORY_PRUNED,
- * FUTURE_VERSION.
+ * Sets call->read_version and call->at_least_version. Errors: BAD_ARGUMENT, HISTORY_DIVERGED,
+ * HISTORY_PRUNED, FUTURE_VERSION.
  */
 NODISCARD enum polarys_code consistency_resolve(struct call *call,
                                                 const Polarys__V1__Consistency *consistency,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The handlers that the table of methods names, one file a service. Each gets a call whose request is unpacked,
- * whose common fields are checked and which is authorized, and answers it or hands it over.
+ * The handlers that the table of methods names, one file a service. Each gets a call whose request
+ * is unpacked, whose common fields are checked and which is authorized, and answers it or hands it
+ * over.
  */
 #ifndef SERVICE_RPC_HANDLERS_H
 #define SERVICE_RPC_HANDLERS_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * grpc.health.v1: whether the server takes calls, for the whole ("") and for each service that it has. A watch
- * looks about every 100 ms and sends a change once.
+ * grpc.health.v1: whether the server takes calls, for the whole ("") and for each service that it
+ * has. A watch looks about every 100 ms and sends a change once.
  */
 #include "grpc/health/v1/health.pb-c.h"
 #include "service/rpc/handlers.h"

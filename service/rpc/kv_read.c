@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * KvService.Get and BatchGet. A read is tried on the worker from memory; where that would touch a file, the
- * executor does it again and answers from there. Nothing of a document outlives the call that read it.
+ * KvService.Get and BatchGet. A read is tried on the worker from memory; where that would touch a
+ * file, the executor does it again and answers from there. Nothing of a document outlives the call
+ * that read it.
  */
 #include "polarys/v1/kv.pb-c.h"
 #include "service/proto/wire.h"
@@ -57,8 +58,8 @@ static bool get_try(struct call *call, unsigned flags)
 {
     struct polarys_read_options options = {.version = call->read_version, .flags = flags};
     struct polarys_document document = {0};
-    enum polarys_code code = polarys_db_get(call->server->db, call->database, call->table, call->key,
-                                            &options, &document, &call->error);
+    enum polarys_code code = polarys_db_get(call->server->db, call->database, call->table,
+                                            call->key, &options, &document, &call->error);
     if (code == POLARYS_WOULD_BLOCK) {
         polarys_error_clear(&call->error);
         return false;
@@ -90,8 +91,8 @@ void kv_get(struct call *call)
 struct batch_get {
     struct polarys_document *documents; /* as many as keys; those found are pinned */
     bool *is_found;
-    size_t done;     /* keys looked at */
-    size_t bytes;    /* of documents found */
+    size_t done;  /* keys looked at */
+    size_t bytes; /* of documents found */
     uint64_t lease_id;
     uint64_t version;
     bool has_lease;
@@ -115,7 +116,8 @@ static void batch_get_release(struct call *call)
     }
 }
 
-static size_t batch_keys_size(const Polarys__V1__BatchGetRequest *request, const struct batch_get *state)
+static size_t batch_keys_size(const Polarys__V1__BatchGetRequest *request,
+                              const struct batch_get *state)
 {
     size_t size = 0;
     for (size_t i = 0; i < request->n_keys; i++) {
@@ -172,8 +174,9 @@ static bool batch_get_try(struct call *call, unsigned flags)
     while (state->done < request->n_keys && !is_full(state)) {
         size_t i = state->done;
         call->key = slice_make(request->keys[i].data, request->keys[i].len);
-        enum polarys_code code = polarys_db_get(call->server->db, call->database, call->table, call->key,
-                                                &options, &state->documents[i], &call->error);
+        enum polarys_code code =
+            polarys_db_get(call->server->db, call->database, call->table, call->key, &options,
+                           &state->documents[i], &call->error);
         if (code == POLARYS_WOULD_BLOCK) {
             polarys_error_clear(&call->error);
             return false;
@@ -186,9 +189,9 @@ static bool batch_get_try(struct call *call, unsigned flags)
         }
         state->is_found[i] = code == POLARYS_OK;
         state->documents[i].key = call->key;
-        size_t size = state->is_found[i] ? response_document_size(BATCH_DOCUMENTS, &state->documents[i],
-                                                                  true)
-                                         : 0;
+        size_t size = state->is_found[i]
+                          ? response_document_size(BATCH_DOCUMENTS, &state->documents[i], true)
+                          : 0;
         if (size > 0 && state->bytes > 0 && state->bytes + size > BATCH_BYTES_MAX) {
             polarys_document_release(&state->documents[i]);
             break;
@@ -215,7 +218,8 @@ static enum polarys_code batch_get_begin(struct call *call, struct polarys_error
     uint64_t most = call->server->config->batch_keys_max;
     if (request->n_keys == 0 || request->n_keys > most) {
         polarys_fail(err, request->n_keys == 0 ? POLARYS_BAD_ARGUMENT : POLARYS_TOO_LARGE,
-                     "`keys` has %zu keys: ask for 1 to %llu", request->n_keys, (unsigned long long)most);
+                     "`keys` has %zu keys: ask for 1 to %llu", request->n_keys,
+                     (unsigned long long)most);
         polarys_error_detail_set(err, "field", "keys");
         polarys_error_detail_set(err, "limit", "batch_keys_max");
         return err->code;
@@ -227,13 +231,14 @@ static enum polarys_code batch_get_begin(struct call *call, struct polarys_error
         proto_arena_alloc(&call->arena, request->n_keys * sizeof(*documents));
     bool *is_found = proto_arena_alloc(&call->arena, request->n_keys * sizeof(*is_found));
     if (state == NULL || documents == NULL || is_found == NULL) {
-        return polarys_fail(err, POLARYS_MEMORY_LIMIT, "no memory to read %zu keys", request->n_keys);
+        return polarys_fail(err, POLARYS_MEMORY_LIMIT, "no memory to read %zu keys",
+                            request->n_keys);
     }
     memset(documents, 0, request->n_keys * sizeof(*documents));
     *state = (struct batch_get){.documents = documents, .is_found = is_found};
     enum polarys_code code =
-        polarys_snapshot_acquire(call->server->db, call->read_version, BATCH_LEASE_MS, &state->lease_id,
-                                 &state->version, err);
+        polarys_snapshot_acquire(call->server->db, call->read_version, BATCH_LEASE_MS,
+                                 &state->lease_id, &state->version, err);
     if (code == POLARYS_OK) {
         state->has_lease = true;
         call->state = state;

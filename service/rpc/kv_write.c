@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The writes of KvService. Each fills the call's batch and submits it; the answer starts where the log finds
- * the commit durable. A batch that can't be filled is refused whole.
+ * The writes of KvService. Each fills the call's batch and submits it; the answer starts where the
+ * log finds the commit durable. A batch that can't be filled is refused whole.
  */
 #include "polarys/v1/kv.pb-c.h"
 #include "service/rpc/handlers.h"
@@ -24,7 +24,8 @@ void kv_put(struct call *call)
     const Polarys__V1__PutRequest *request = call->request;
     struct polarys_error *err = &call->error;
     struct polarys_value value;
-    enum polarys_code code = operation_value_take(request->value, request->expire_time, &value, err);
+    enum polarys_code code =
+        operation_value_take(request->value, request->expire_time, &value, err);
     if (code == POLARYS_OK) {
         code = call_batch_begin(call, err);
     }
@@ -100,8 +101,8 @@ void kv_delete(struct call *call)
 
 /* The table of one operation, authorized when it is another than the call's. */
 static enum polarys_code operation_table_take(struct call *call,
-                                              const Polarys__V1__WriteOperation *operation, char *table,
-                                              struct polarys_error *err)
+                                              const Polarys__V1__WriteOperation *operation,
+                                              char *table, struct polarys_error *err)
 {
     if (operation->table.len == 0) {
         if (call->table[0] == '\0') {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * KvService.ListDocuments: a page a call, every page at the version of the first, which history keeps. From
- * memory on the worker, else on an executor thread.
+ * KvService.ListDocuments: a page a call, every page at the version of the first, which history
+ * keeps. From memory on the worker, else on an executor thread.
  */
 #include "polarys/v1/kv.pb-c.h"
 #include "service/proto/wire.h"
@@ -90,7 +90,8 @@ static enum polarys_code token_take(struct call *call, struct page_token *token,
     if (!page_token_text_decode(text, bytes, &size)) {
         size = 0; /* refused as any other token that is none */
     }
-    enum polarys_code code = page_token_decode(call, slice_make(bytes, size), "page_token", token, err);
+    enum polarys_code code =
+        page_token_decode(call, slice_make(bytes, size), "page_token", token, err);
     if (code == POLARYS_OK) {
         call->read_version = token->version;
     }

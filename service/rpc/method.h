@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The table of methods: for each its path, how it runs, which action it is for authorization, and where the
- * fields lie that all requests share. The dispatcher does with these what every method would have to do: names,
- * consistency, durability, request ids, authorization. So no handler can forget it.
+ * The table of methods: for each its path, how it runs, which action it is for authorization, and
+ * where the fields lie that all requests share. The dispatcher does with these what every method
+ * would have to do: names, consistency, durability, request ids, authorization. So no handler can
+ * forget it.
  */
 #ifndef SERVICE_RPC_METHOD_H
 #define SERVICE_RPC_METHOD_H

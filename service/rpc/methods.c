@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The table of methods. A new RPC is a row here and a handler; a test compares the table with the published
- * descriptors, so that none is forgotten.
+ * The table of methods. A new RPC is a row here and a handler; a test compares the table with the
+ * published descriptors, so that none is forgotten.
  */
 #include "grpc/health/v1/health.pb-c.h"
 #include "polarys/v1/admin.pb-c.h"
@@ -23,50 +23,78 @@
 
 /* The common fields that requests of one sort have. */
 #define FIELDS_READ_KEY(m)                                                                         \
-    {AT(m, database), AT(m, table), AT(m, key), AT(m, consistency), AT(m, transaction), 0, 0}
+    {                                                                                              \
+        AT(m, database), AT(m, table), AT(m, key), AT(m, consistency), AT(m, transaction), 0, 0    \
+    }
 #define FIELDS_READ(m)                                                                             \
-    {AT(m, database), AT(m, table), 0, AT(m, consistency), AT(m, transaction), 0, 0}
+    {                                                                                              \
+        AT(m, database), AT(m, table), 0, AT(m, consistency), AT(m, transaction), 0, 0             \
+    }
 #define FIELDS_WRITE_KEY(m)                                                                        \
-    {AT(m, database), AT(m, table), AT(m, key), 0, AT(m, transaction), AT(m, durability), AT(m, request_id)}
+    {                                                                                              \
+        AT(m, database), AT(m, table), AT(m, key), 0, AT(m, transaction), AT(m, durability),       \
+            AT(m, request_id)                                                                      \
+    }
 #define FIELDS_WRITE(m)                                                                            \
-    {AT(m, database), AT(m, table), 0, 0, AT(m, transaction), AT(m, durability), AT(m, request_id)}
-#define FIELDS_DATABASE_CHANGE(m) {AT(m, database), 0, 0, 0, 0, AT(m, durability), AT(m, request_id)}
+    {                                                                                              \
+        AT(m, database), AT(m, table), 0, 0, AT(m, transaction), AT(m, durability),                \
+            AT(m, request_id)                                                                      \
+    }
+#define FIELDS_DATABASE_CHANGE(m)                                                                  \
+    {                                                                                              \
+        AT(m, database), 0, 0, 0, 0, AT(m, durability), AT(m, request_id)                          \
+    }
 #define FIELDS_TABLE_CHANGE(m)                                                                     \
-    {AT(m, database), AT(m, table), 0, 0, 0, AT(m, durability), AT(m, request_id)}
+    {                                                                                              \
+        AT(m, database), AT(m, table), 0, 0, 0, AT(m, durability), AT(m, request_id)               \
+    }
 #define FIELDS_NONE                                                                                \
     {                                                                                              \
         0                                                                                          \
     }
 
 static const struct method methods[] = {
-    {KV "Get", METHOD_UNARY, AUTHORIZE_READ, METHOD_HOT, &polarys__v1__get_request__descriptor, kv_get,
-     FIELDS_READ_KEY(GetRequest)},
+    {KV "Get", METHOD_UNARY, AUTHORIZE_READ, METHOD_HOT, &polarys__v1__get_request__descriptor,
+     kv_get, FIELDS_READ_KEY(GetRequest)},
     {KV "BatchGet", METHOD_UNARY, AUTHORIZE_READ, 0, &polarys__v1__batch_get_request__descriptor,
      kv_batch_get, FIELDS_READ(BatchGetRequest)},
-    {KV "Put", METHOD_UNARY, AUTHORIZE_WRITE, METHOD_HOT, &polarys__v1__put_request__descriptor, kv_put,
-     FIELDS_WRITE_KEY(PutRequest)},
-    {KV "Update", METHOD_UNARY, AUTHORIZE_WRITE, 0, &polarys__v1__update_request__descriptor, kv_update,
-     FIELDS_WRITE_KEY(UpdateRequest)},
-    {KV "Delete", METHOD_UNARY, AUTHORIZE_WRITE, 0, &polarys__v1__delete_request__descriptor, kv_delete,
-     FIELDS_WRITE_KEY(DeleteRequest)},
+    {KV "Put", METHOD_UNARY, AUTHORIZE_WRITE, METHOD_HOT, &polarys__v1__put_request__descriptor,
+     kv_put, FIELDS_WRITE_KEY(PutRequest)},
+    {KV "Update", METHOD_UNARY, AUTHORIZE_WRITE, 0, &polarys__v1__update_request__descriptor,
+     kv_update, FIELDS_WRITE_KEY(UpdateRequest)},
+    {KV "Delete", METHOD_UNARY, AUTHORIZE_WRITE, 0, &polarys__v1__delete_request__descriptor,
+     kv_delete, FIELDS_WRITE_KEY(DeleteRequest)},
     {KV "BatchWrite", METHOD_UNARY, AUTHORIZE_WRITE, METHOD_TABLE_OPTIONAL,
-     &polarys__v1__batch_write_request__descriptor, kv_batch_write, FIELDS_WRITE(BatchWriteRequest)},
-    {KV "ListDocuments", METHOD_UNARY, AUTHORIZE_READ, 0, &polarys__v1__list_documents_request__descriptor,
-     kv_list_documents, FIELDS_READ(ListDocumentsRequest)},
-    {KV "DeleteRange", METHOD_UNARY, AUTHORIZE_WRITE, 0, &polarys__v1__delete_range_request__descriptor,
-     kv_delete_range, FIELDS_WRITE(DeleteRangeRequest)},
+     &polarys__v1__batch_write_request__descriptor, kv_batch_write,
+     FIELDS_WRITE(BatchWriteRequest)},
+    {KV "ListDocuments", METHOD_UNARY, AUTHORIZE_READ, 0,
+     &polarys__v1__list_documents_request__descriptor, kv_list_documents,
+     FIELDS_READ(ListDocumentsRequest)},
+    {KV "DeleteRange", METHOD_UNARY, AUTHORIZE_WRITE, 0,
+     &polarys__v1__delete_range_request__descriptor, kv_delete_range,
+     FIELDS_WRITE(DeleteRangeRequest)},
     {KV "Scan", METHOD_STREAM, AUTHORIZE_READ, 0, &polarys__v1__scan_request__descriptor, kv_scan,
      FIELDS_READ(ScanRequest)},
 
     {BULK "Write", METHOD_BIDI, AUTHORIZE_WRITE, 0, NULL, bulk_write, FIELDS_NONE},
-    {BULK "Export", METHOD_STREAM, AUTHORIZE_READ, 0, &polarys__v1__export_request__descriptor, bulk_export,
-     {AT(ExportRequest, database), AT(ExportRequest, table), 0, AT(ExportRequest, consistency), 0, 0, 0}},
+    {BULK "Export",
+     METHOD_STREAM,
+     AUTHORIZE_READ,
+     0,
+     &polarys__v1__export_request__descriptor,
+     bulk_export,
+     {AT(ExportRequest, database), AT(ExportRequest, table), 0, AT(ExportRequest, consistency), 0,
+      0, 0}},
 
     {TABLE "CreateDatabase", METHOD_BLOCKING, AUTHORIZE_SCHEMA, METHOD_DATABASE_REQUIRED,
      &polarys__v1__create_database_request__descriptor, table_create_database,
      FIELDS_DATABASE_CHANGE(CreateDatabaseRequest)},
-    {TABLE "ListDatabases", METHOD_BLOCKING, AUTHORIZE_LIST, 0,
-     &polarys__v1__list_databases_request__descriptor, table_list_databases,
+    {TABLE "ListDatabases",
+     METHOD_BLOCKING,
+     AUTHORIZE_LIST,
+     0,
+     &polarys__v1__list_databases_request__descriptor,
+     table_list_databases,
      {0, 0, 0, AT(ListDatabasesRequest, consistency), 0, 0, 0}},
     {TABLE "DropDatabase", METHOD_BLOCKING, AUTHORIZE_SCHEMA, METHOD_DATABASE_REQUIRED,
      &polarys__v1__drop_database_request__descriptor, table_drop_database,
@@ -74,15 +102,24 @@ static const struct method methods[] = {
     {TABLE "CreateTable", METHOD_BLOCKING, AUTHORIZE_SCHEMA, 0,
      &polarys__v1__create_table_request__descriptor, table_create_table,
      FIELDS_TABLE_CHANGE(CreateTableRequest)},
-    {TABLE "GetTable", METHOD_BLOCKING, AUTHORIZE_LIST, 0, &polarys__v1__get_table_request__descriptor,
+    {TABLE "GetTable",
+     METHOD_BLOCKING,
+     AUTHORIZE_LIST,
+     0,
+     &polarys__v1__get_table_request__descriptor,
      table_get_table,
-     {AT(GetTableRequest, database), AT(GetTableRequest, table), 0, AT(GetTableRequest, consistency), 0, 0,
-      0}},
-    {TABLE "ListTables", METHOD_BLOCKING, AUTHORIZE_LIST, 0, &polarys__v1__list_tables_request__descriptor,
+     {AT(GetTableRequest, database), AT(GetTableRequest, table), 0,
+      AT(GetTableRequest, consistency), 0, 0, 0}},
+    {TABLE "ListTables",
+     METHOD_BLOCKING,
+     AUTHORIZE_LIST,
+     0,
+     &polarys__v1__list_tables_request__descriptor,
      table_list_tables,
      {AT(ListTablesRequest, database), 0, 0, AT(ListTablesRequest, consistency), 0, 0, 0}},
-    {TABLE "DropTable", METHOD_BLOCKING, AUTHORIZE_SCHEMA, 0, &polarys__v1__drop_table_request__descriptor,
-     table_drop_table, FIELDS_TABLE_CHANGE(DropTableRequest)},
+    {TABLE "DropTable", METHOD_BLOCKING, AUTHORIZE_SCHEMA, 0,
+     &polarys__v1__drop_table_request__descriptor, table_drop_table,
+     FIELDS_TABLE_CHANGE(DropTableRequest)},
     {TABLE "TruncateTable", METHOD_BLOCKING, AUTHORIZE_WRITE, 0,
      &polarys__v1__truncate_table_request__descriptor, table_truncate_table,
      FIELDS_TABLE_CHANGE(TruncateTableRequest)},
@@ -96,8 +133,12 @@ static const struct method methods[] = {
      &polarys__v1__get_server_info_request__descriptor, admin_get_server_info, FIELDS_NONE},
     {ADMIN "Flush", METHOD_BLOCKING, AUTHORIZE_OPERATE, 0, &polarys__v1__flush_request__descriptor,
      admin_flush, FIELDS_NONE},
-    {ADMIN "Compact", METHOD_BLOCKING, AUTHORIZE_OPERATE, METHOD_TABLE_OPTIONAL,
-     &polarys__v1__compact_request__descriptor, admin_compact,
+    {ADMIN "Compact",
+     METHOD_BLOCKING,
+     AUTHORIZE_OPERATE,
+     METHOD_TABLE_OPTIONAL,
+     &polarys__v1__compact_request__descriptor,
+     admin_compact,
      {AT(CompactRequest, database), AT(CompactRequest, table), 0, 0, 0, 0, 0}},
     {ADMIN "Checkpoint", METHOD_BLOCKING, AUTHORIZE_OPERATE, 0,
      &polarys__v1__checkpoint_request__descriptor, admin_checkpoint, FIELDS_NONE},
@@ -110,13 +151,14 @@ static const struct method methods[] = {
      &grpc__health__v1__health_check_request__descriptor, health_check, FIELDS_NONE},
     {HEALTH "Watch", METHOD_STREAM, AUTHORIZE_PROBE, METHOD_WHILE_DRAINING,
      &grpc__health__v1__health_check_request__descriptor, health_watch, FIELDS_NONE},
-    {"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", METHOD_BIDI, AUTHORIZE_PROBE, 0, NULL,
-     reflection_info, FIELDS_NONE},
-    {"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", METHOD_BIDI, AUTHORIZE_PROBE, 0, NULL,
-     reflection_info, FIELDS_NONE},
+    {"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", METHOD_BIDI, AUTHORIZE_PROBE, 0,
+     NULL, reflection_info, FIELDS_NONE},
+    {"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", METHOD_BIDI, AUTHORIZE_PROBE,
+     0, NULL, reflection_info, FIELDS_NONE},
 };
 
-_Static_assert(sizeof(methods) / sizeof(methods[0]) <= METHOD_COUNT_MAX, "room in the server's arrays");
+_Static_assert(sizeof(methods) / sizeof(methods[0]) <= METHOD_COUNT_MAX,
+               "room in the server's arrays");
 
 const struct method *method_table(size_t *count)
 {

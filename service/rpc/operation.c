@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Turns the messages of writes into calls of the engine's batch. It checks what the engine can't see: fields
- * that are not set, flags that are false, bounds that together leave nothing.
+ * Turns the messages of writes into calls of the engine's batch. It checks what the engine can't
+ * see: fields that are not set, flags that are false, bounds that together leave nothing.
  */
 #include "service/rpc/operation.h"
 
@@ -48,7 +48,8 @@ static enum polarys_code field_equals_take(const Polarys__V1__FieldEquals *from,
         return operation_bad(err, "precondition.field_equals.path", "must have 1 to 1024 bytes");
     }
     if (from->json_value.len == 0 || from->json_value.len > EXPECTED_BYTES_MAX) {
-        return operation_bad(err, "precondition.field_equals.json_value", "must have 1 to 65536 bytes");
+        return operation_bad(err, "precondition.field_equals.json_value",
+                             "must have 1 to 65536 bytes");
     }
     condition->kind = POLARYS_PRECONDITION_FIELD_EQUALS;
     condition->field = binary_slice(from->path);
@@ -106,8 +107,8 @@ static struct polarys_slice prefix_successor(struct polarys_slice prefix, uint8_
     return slice_make(bytes, size);
 }
 
-enum polarys_code operation_range_take(const Polarys__V1__KeyRange *from, struct operation_range *range,
-                                       struct polarys_error *err)
+enum polarys_code operation_range_take(const Polarys__V1__KeyRange *from,
+                                       struct operation_range *range, struct polarys_error *err)
 {
     range->start = slice_make(NULL, 0);
     range->end = slice_make(NULL, 0);
@@ -115,9 +116,10 @@ enum polarys_code operation_range_take(const Polarys__V1__KeyRange *from, struct
     if (from == NULL) {
         return POLARYS_OK;
     }
-    if (from->start_key.len > POLARYS_KEY_BYTES_MAX || from->end_key.len > POLARYS_KEY_BYTES_MAX + 1 ||
-        from->prefix.len > POLARYS_KEY_BYTES_MAX) {
-        polarys_fail(err, POLARYS_BAD_KEY, "`range`: a bound is longer than a key of %d bytes can be",
+    if (from->start_key.len > POLARYS_KEY_BYTES_MAX ||
+        from->end_key.len > POLARYS_KEY_BYTES_MAX + 1 || from->prefix.len > POLARYS_KEY_BYTES_MAX) {
+        polarys_fail(err, POLARYS_BAD_KEY,
+                     "`range`: a bound is longer than a key of %d bytes can be",
                      POLARYS_KEY_BYTES_MAX);
         polarys_error_detail_set(err, "field", "range");
         return POLARYS_BAD_KEY;
@@ -156,7 +158,8 @@ static enum polarys_code update_apply(struct polarys_batch *batch, const char *t
         }
         expires_at_ms = 0;
     }
-    return polarys_batch_update(batch, table, key, binary_slice(update->json_patch), expires_at_ms, err);
+    return polarys_batch_update(batch, table, key, binary_slice(update->json_patch), expires_at_ms,
+                                err);
 }
 
 static enum polarys_code delete_range_apply(struct polarys_batch *batch, const char *table,
@@ -164,7 +167,8 @@ static enum polarys_code delete_range_apply(struct polarys_batch *batch, const c
                                             struct polarys_error *err)
 {
     if (operation->range == NULL) {
-        return operation_bad(err, "delete_range.range", "is not set; an empty one means the whole table");
+        return operation_bad(err, "delete_range.range",
+                             "is not set; an empty one means the whole table");
     }
     struct operation_range range;
     enum polarys_code code = operation_range_take(operation->range, &range, err);
@@ -201,12 +205,13 @@ static enum polarys_code put_apply(struct polarys_batch *batch, const char *tabl
 }
 
 enum polarys_code operation_apply(struct polarys_batch *batch, const char *table,
-                                  const Polarys__V1__WriteOperation *operation, struct polarys_error *err)
+                                  const Polarys__V1__WriteOperation *operation,
+                                  struct polarys_error *err)
 {
     struct polarys_slice key = operation_key(operation);
-    bool has_condition = operation->precondition != NULL &&
-                         operation->precondition->condition_case !=
-                             POLARYS__V1__PRECONDITION__CONDITION__NOT_SET;
+    bool has_condition =
+        operation->precondition != NULL &&
+        operation->precondition->condition_case != POLARYS__V1__PRECONDITION__CONDITION__NOT_SET;
     if (operation->operation_case == POLARYS__V1__WRITE_OPERATION__OPERATION_DELETE_RANGE &&
         has_condition) {
         return operation_bad(err, "precondition", "must be unset on a range");
@@ -228,7 +233,8 @@ enum polarys_code operation_apply(struct polarys_batch *batch, const char *table
     case POLARYS__V1__WRITE_OPERATION__OPERATION_DELETE_RANGE:
         return delete_range_apply(batch, table, operation->delete_range, err);
     default:
-        return operation_bad(err, "operation", "is not set: give put, update, delete or delete_range");
+        return operation_bad(err, "operation",
+                             "is not set: give put, update, delete or delete_range");
     }
 }
 

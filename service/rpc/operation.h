@@ -16,10 +16,11 @@ extern "C" {
 /* Borrowed from the request. Errors: BAD_ARGUMENT when nothing is set. */
 NODISCARD enum polarys_code operation_value_take(const Polarys__V1__Value *from,
                                                  const Google__Protobuf__Timestamp *expire_time,
-                                                 struct polarys_value *value, struct polarys_error *err);
+                                                 struct polarys_value *value,
+                                                 struct polarys_error *err);
 
-/* Adds a precondition to `batch` unless `from` is NULL or has nothing set. Errors: BAD_ARGUMENT, those of
- * polarys_batch_require. */
+/* Adds a precondition to `batch` unless `from` is NULL or has nothing set. Errors: BAD_ARGUMENT,
+ * those of polarys_batch_require. */
 NODISCARD enum polarys_code operation_require(struct polarys_batch *batch, const char *table,
                                               struct polarys_slice key,
                                               const Polarys__V1__Precondition *from,
@@ -28,8 +29,8 @@ NODISCARD enum polarys_code operation_require(struct polarys_batch *batch, const
 /* A range as the engine takes it, half open. */
 struct operation_range {
     struct polarys_slice start;
-    struct polarys_slice end; /* empty: to the last key */
-    bool is_empty;            /* no key can be in it */
+    struct polarys_slice end;                  /* empty: to the last key */
+    bool is_empty;                             /* no key can be in it */
     uint8_t prefix_end[POLARYS_KEY_BYTES_MAX]; /* what `end` may point to */
 };
 

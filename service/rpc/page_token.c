@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The bytes of a token: format (1), history id (16), version (8, little-endian), digest (8), check sum (4), last
- * key (the rest).
+ * The bytes of a token: format (1), history id (16), version (8, little-endian), digest (8), check
+ * sum (4), last key (the rest).
  */
 #include "service/rpc/page_token.h"
 
@@ -30,8 +30,8 @@ static uint64_t digest_add(uint64_t digest, const void *data, size_t size)
     return digest;
 }
 
-uint64_t page_token_digest(const struct call *call, const Polarys__V1__KeyRange *range, bool is_reverse,
-                           bool is_keys_only)
+uint64_t page_token_digest(const struct call *call, const Polarys__V1__KeyRange *range,
+                           bool is_reverse, bool is_keys_only)
 {
     uint64_t digest = digest_add(fnv_start, call->method->path, strlen(call->method->path));
     const char *database = call->database[0] == '\0' ? "default" : call->database;
@@ -96,11 +96,13 @@ enum polarys_code page_token_decode(const struct call *call, struct polarys_slic
                                     const char *field, struct page_token *token,
                                     struct polarys_error *err)
 {
-    if (bytes.size < PAGE_TOKEN_FIXED || bytes.size > PAGE_TOKEN_MAX || bytes.data[0] != TOKEN_FORMAT ||
+    if (bytes.size < PAGE_TOKEN_FIXED || bytes.size > PAGE_TOKEN_MAX ||
+        bytes.data[0] != TOKEN_FORMAT ||
         number_get(bytes.data + SUM_AT, 4) != sum_of(bytes.data, bytes.size)) {
         return token_bad(err, field, "not a token of this call; pass it on unchanged");
     }
-    if (memcmp(bytes.data + HISTORY_AT, polarys_db_history_id(call->server->db), POLARYS_ID_SIZE) != 0) {
+    if (memcmp(bytes.data + HISTORY_AT, polarys_db_history_id(call->server->db), POLARYS_ID_SIZE) !=
+        0) {
         return polarys_fail(err, POLARYS_HISTORY_DIVERGED,
                             "`%s` is of another history than this node is on: begin again", field);
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where a scan or a list goes on: the version it reads, the last key it gave, and a digest of what was asked, so
- * that a token is refused with another request. Opaque to clients, with a check sum against accidents; a forged
- * one shows its maker nothing that the maker may not read.
+ * Where a scan or a list goes on: the version it reads, the last key it gave, and a digest of what
+ * was asked, so that a token is refused with another request. Opaque to clients, with a check sum
+ * against accidents; a forged one shows its maker nothing that the maker may not read.
  */
 #ifndef SERVICE_RPC_PAGE_TOKEN_H
 #define SERVICE_RPC_PAGE_TOKEN_H
@@ -27,8 +27,8 @@ struct page_token {
 };
 
 /* A digest of what must not change between two pages. */
-uint64_t page_token_digest(const struct call *call, const Polarys__V1__KeyRange *range, bool is_reverse,
-                           bool is_keys_only);
+uint64_t page_token_digest(const struct call *call, const Polarys__V1__KeyRange *range,
+                           bool is_reverse, bool is_keys_only);
 
 /* Returns the size; `bytes` has PAGE_TOKEN_MAX. */
 size_t page_token_encode(const struct call *call, const struct page_token *token, uint8_t *bytes);

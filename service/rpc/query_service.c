@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * QueryService.Count: walks the table on an executor thread and stops when the client gives up or its time is
- * over.
+ * QueryService.Count: walks the table on an executor thread and stops when the client gives up or
+ * its time is over.
  */
 #include "polarys/v1/query.pb-c.h"
 #include "service/rpc/consistency.h"
@@ -20,7 +20,8 @@ static void count_stopped(struct call *call)
 {
     enum polarys_code code = POLARYS_CANCELLED;
     if (server_phase_get(call->server) >= SERVER_STOPPING) {
-        code = polarys_fail(&call->error, POLARYS_DRAINING, "the server stops: count again elsewhere");
+        code =
+            polarys_fail(&call->error, POLARYS_DRAINING, "the server stops: count again elsewhere");
     } else if (!call_is_cancelled(call)) {
         code = polarys_fail(&call->error, POLARYS_WAIT_TIMEOUT,
                             "counting takes longer than the call may: give it a later deadline");
@@ -34,8 +35,8 @@ void query_count(struct call *call)
     struct polarys_read_options options = {.version = call->read_version};
     uint64_t count = 0;
     enum polarys_code code =
-        polarys_table_count(call->server->db, call->database, call->table, &options, count_should_stop,
-                            call, &count, &call->error);
+        polarys_table_count(call->server->db, call->database, call->table, &options,
+                            count_should_stop, call, &count, &call->error);
     if (code == POLARYS_CANCELLED) {
         count_stopped(call);
         return;

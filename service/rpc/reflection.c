@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Walks descriptor.proto's messages by their field numbers instead of unpacking them: a file is a slice of the
- * embedded set, and a symbol is looked for where it would be declared. Symbols are asked for rarely, so there is
- * no table of them.
+ * Walks descriptor.proto's messages by their field numbers instead of unpacking them: a file is a
+ * slice of the embedded set, and a symbol is looked for where it would be declared. Symbols are
+ * asked for rarely, so there is no table of them.
  */
 #include "service/rpc/reflection.h"
 
@@ -132,8 +132,8 @@ static bool simple_has(struct polarys_slice container, uint32_t leaf, struct pol
     return symbol.size == 0 || leaf_exists(container, leaf, symbol);
 }
 
-static bool message_has(struct polarys_slice message, struct polarys_slice symbol, bool wants_message,
-                        unsigned depth)
+static bool message_has(struct polarys_slice message, struct polarys_slice symbol,
+                        bool wants_message, unsigned depth)
 {
     if (depth == NESTING_MAX || !name_enter(&symbol, wire_bytes_find(message, ANY_NAME))) {
         return false;
@@ -141,8 +141,8 @@ static bool message_has(struct polarys_slice message, struct polarys_slice symbo
     if (symbol.size == 0) {
         return true;
     }
-    if (!wants_message &&
-        (leaf_exists(message, MESSAGE_FIELD, symbol) || leaf_exists(message, MESSAGE_ONEOF, symbol))) {
+    if (!wants_message && (leaf_exists(message, MESSAGE_FIELD, symbol) ||
+                           leaf_exists(message, MESSAGE_ONEOF, symbol))) {
         return true;
     }
     struct wire_field field;
@@ -181,7 +181,8 @@ static bool declaration_has(const struct wire_field *field, struct polarys_slice
     }
 }
 
-static bool file_has(const struct reflection_file *file, struct polarys_slice symbol, bool wants_message)
+static bool file_has(const struct reflection_file *file, struct polarys_slice symbol,
+                     bool wants_message)
 {
     if (file->package.size > 0 && (!name_enter(&symbol, file->package) || symbol.size == 0)) {
         return false;
@@ -197,7 +198,8 @@ static bool file_has(const struct reflection_file *file, struct polarys_slice sy
     return false;
 }
 
-static int file_with(const struct reflection_index *index, struct polarys_slice symbol, bool wants_message)
+static int file_with(const struct reflection_index *index, struct polarys_slice symbol,
+                     bool wants_message)
 {
     if (symbol.size > 0 && symbol.data[0] == '.') {
         symbol = slice_make(symbol.data + 1, symbol.size - 1);
@@ -223,7 +225,8 @@ bool reflection_message_exists(const struct reflection_index *index, struct pola
     return file_with(index, name, true) >= 0;
 }
 
-size_t reflection_files_get(const struct reflection_index *index, int file, struct polarys_slice *files)
+size_t reflection_files_get(const struct reflection_index *index, int file,
+                            struct polarys_slice *files)
 {
     SERVICE_ASSERT(file >= 0 && (size_t)file < index->count);
     bool is_listed[REFLECTION_FILES_MAX] = {false};

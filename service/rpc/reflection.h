@@ -23,17 +23,20 @@ NODISCARD enum polarys_code reflection_index_create(struct reflection_index **ou
                                                     struct polarys_error *err);
 void reflection_index_destroy(struct reflection_index *index);
 
-/* The place of the file called `name`, or of the one that declares the symbol; -1 when there is none. */
+/* The place of the file called `name`, or of the one that declares the symbol; -1 when there is
+ * none. */
 int reflection_file_find(const struct reflection_index *index, struct polarys_slice name);
 int reflection_symbol_find(const struct reflection_index *index, struct polarys_slice symbol);
 /*
- * The encoded FileDescriptorProto of the file and then of all that it imports, each once, into `files`
- * (REFLECTION_FILES_MAX of them). Static storage. Returns how many.
+ * The encoded FileDescriptorProto of the file and then of all that it imports, each once, into
+ * `files` (REFLECTION_FILES_MAX of them). Static storage. Returns how many.
  */
-size_t reflection_files_get(const struct reflection_index *index, int file, struct polarys_slice *files);
+size_t reflection_files_get(const struct reflection_index *index, int file,
+                            struct polarys_slice *files);
 /* Calls `each` with the full name of every service that the server has. */
 void reflection_services_list(const struct reflection_index *index,
-                              void (*each)(void *context, struct polarys_slice name), void *context);
+                              void (*each)(void *context, struct polarys_slice name),
+                              void *context);
 /* True when there is a message of this name. */
 bool reflection_message_exists(const struct reflection_index *index, struct polarys_slice name);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Server reflection, v1 and v1alpha: the two differ in their package's name only, so one handler speaks both.
- * Requests are answered one by one, in order; a client that does not read is not read from.
+ * Server reflection, v1 and v1alpha: the two differ in their package's name only, so one handler
+ * speaks both. Requests are answered one by one, in order; a client that does not read is not read
+ * from.
  */
 #include "grpc/reflection/v1/reflection.pb-c.h"
 #include "service/rpc/handlers.h"
@@ -43,7 +44,8 @@ static void answer_error(struct reflection_answer *answer, int status, const cha
     answer->response.error_response = &answer->error;
 }
 
-static void answer_files(struct reflection_answer *answer, const struct reflection_index *index, int file)
+static void answer_files(struct reflection_answer *answer, const struct reflection_index *index,
+                         int file)
 {
     if (file < 0) {
         answer_error(answer, STATUS_NOT_FOUND, "this server has no such file or symbol");
@@ -85,8 +87,8 @@ static void answer_services(struct reflection_answer *answer, const struct refle
 }
 
 /* No message of ours is extended; a known one has an empty list. */
-static void answer_extensions(struct reflection_answer *answer, const struct reflection_index *index,
-                              ProtobufCBinaryData type)
+static void answer_extensions(struct reflection_answer *answer,
+                              const struct reflection_index *index, ProtobufCBinaryData type)
 {
     if (!reflection_message_exists(index, slice_make(type.data, type.len))) {
         answer_error(answer, STATUS_NOT_FOUND, "this server has no such message");
@@ -112,9 +114,10 @@ static void answer_make(struct reflection_answer *answer, const struct reflectio
                                                             request->file_by_filename.len)));
         break;
     case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_SYMBOL:
-        answer_files(answer, index,
-                     reflection_symbol_find(index, slice_make(request->file_containing_symbol.data,
-                                                              request->file_containing_symbol.len)));
+        answer_files(
+            answer, index,
+            reflection_symbol_find(index, slice_make(request->file_containing_symbol.data,
+                                                     request->file_containing_symbol.len)));
         break;
     case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_EXTENSION:
         answer_error(answer, STATUS_NOT_FOUND, "this server has no extensions");
@@ -152,8 +155,8 @@ static void request_received(struct call *call, bool is_ok)
     Grpc__Reflection__V1__ServerReflectionRequest *request = NULL;
     if (code == POLARYS_OK) {
         request = proto_arena_unpack(&call->arena,
-                                     &grpc__reflection__v1__server_reflection_request__descriptor, bytes,
-                                     &call->error);
+                                     &grpc__reflection__v1__server_reflection_request__descriptor,
+                                     bytes, &call->error);
     }
     struct reflection_answer *answer =
         request == NULL ? NULL : proto_arena_alloc(&call->arena, sizeof(*answer));
@@ -178,7 +181,8 @@ static void stream_tick(struct call *call, uint64_t now_ns)
 {
     (void)now_ns;
     if (!call->is_finishing && server_phase_get(call->server) >= SERVER_STOPPING) {
-        (void)grpc_call_cancel_with_status(call->handle, GRPC_STATUS_UNAVAILABLE, "the server stops", NULL);
+        (void)grpc_call_cancel_with_status(call->handle, GRPC_STATUS_UNAVAILABLE,
+                                           "the server stops", NULL);
     }
 }
 

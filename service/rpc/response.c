@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Encodes headers, documents and times. Each pair of functions must agree: what ..._size says is what ..._put
- * writes, which the callers assert on the whole message.
+ * Encodes headers, documents and times. Each pair of functions must agree: what ..._size says is
+ * what ..._put writes, which the callers assert on the whole message.
  */
 #include "service/rpc/response.h"
 
@@ -41,7 +41,8 @@ void response_header_fixed_make(struct server *server)
     SERVICE_ASSERT(node.size <= POLARYS_NAME_BYTES_MAX);
     uint8_t *at = server->header_fixed;
     at = wire_bytes_put(at, HEADER_STORE_ID, slice_make(polarys_db_store_id(db), POLARYS_ID_SIZE));
-    at = wire_bytes_put(at, HEADER_HISTORY_ID, slice_make(polarys_db_history_id(db), POLARYS_ID_SIZE));
+    at = wire_bytes_put(at, HEADER_HISTORY_ID,
+                        slice_make(polarys_db_history_id(db), POLARYS_ID_SIZE));
     at = wire_bytes_put(at, HEADER_NODE, node);
     at = wire_uint_put(at, HEADER_TERM, polarys_db_term(db));
     server->header_fixed_size = (size_t)(at - server->header_fixed);
@@ -56,7 +57,8 @@ static void token_make(const struct server *server, uint64_t seen, uint8_t *byte
     consistency_token_encode(&token, bytes);
 }
 
-void response_header_make(const struct server *server, uint64_t seen, struct response_header *header)
+void response_header_make(const struct server *server, uint64_t seen,
+                          struct response_header *header)
 {
     uint8_t token[SERVER_TOKEN_SIZE];
     token_make(server, seen, token);
@@ -167,7 +169,8 @@ static size_t document_body_size(const struct polarys_document *document, bool h
            response_time_size(DOCUMENT_COMMIT_TIME, document->commit_time_unix_ms);
 }
 
-size_t response_document_size(uint32_t field, const struct polarys_document *document, bool has_value)
+size_t response_document_size(uint32_t field, const struct polarys_document *document,
+                              bool has_value)
 {
     return wire_block_size(field, document_body_size(document, has_value));
 }
@@ -188,14 +191,16 @@ uint8_t *response_document_put(uint8_t *at, uint32_t field, const struct polarys
 enum polarys_code response_time_take(const Google__Protobuf__Timestamp *time, const char *field,
                                      uint64_t *unix_ms, struct polarys_error *err)
 {
-    const int64_t seconds_max = INT64_C(253402300799); /* the end of the year 9999, as Timestamp has it */
+    const int64_t seconds_max =
+        INT64_C(253402300799); /* the end of the year 9999, as Timestamp has it */
     *unix_ms = 0;
     if (time == NULL) {
         return POLARYS_OK;
     }
     if (time->seconds < 0 || time->seconds > seconds_max || time->nanos < 0 ||
         time->nanos > 999999999 || (time->seconds == 0 && time->nanos < 1000000)) {
-        polarys_fail(err, POLARYS_BAD_ARGUMENT, "`%s`: not a time between the years 1970 and 9999", field);
+        polarys_fail(err, POLARYS_BAD_ARGUMENT, "`%s`: not a time between the years 1970 and 9999",
+                     field);
         polarys_error_detail_set(err, "field", "%s", field);
         return POLARYS_BAD_ARGUMENT;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Encoded answers. What is sent often is written by hand straight into the slice that goes out; the rest is
- * packed by protobuf-c.
+ * Encoded answers. What is sent often is written by hand straight into the slice that goes out; the
+ * rest is packed by protobuf-c.
  */
 #ifndef SERVICE_RPC_RESPONSE_H
 #define SERVICE_RPC_RESPONSE_H
@@ -24,7 +24,8 @@ struct response_header {
 };
 
 /* `seen`: the version that the answer shows; the token will ask for no older. */
-void response_header_make(const struct server *server, uint64_t seen, struct response_header *header);
+void response_header_make(const struct server *server, uint64_t seen,
+                          struct response_header *header);
 
 /* The same for protobuf-c: points into `token` (SERVER_TOKEN_SIZE bytes) and the server. */
 void response_header_fill(const struct server *server, uint64_t seen, uint8_t *token,
@@ -46,14 +47,16 @@ uint8_t *response_time_put(uint8_t *at, uint32_t field, uint64_t unix_ms);
 void response_time_fill(uint64_t unix_ms, Google__Protobuf__Timestamp *time);
 
 /* A Document inside field `field`, with tag and length. */
-size_t response_document_size(uint32_t field, const struct polarys_document *document, bool has_value);
+size_t response_document_size(uint32_t field, const struct polarys_document *document,
+                              bool has_value);
 uint8_t *response_document_put(uint8_t *at, uint32_t field, const struct polarys_document *document,
                                bool has_value);
 /* A Value inside field `field`. */
 size_t response_value_size(uint32_t field, const struct polarys_value *value);
 uint8_t *response_value_put(uint8_t *at, uint32_t field, const struct polarys_value *value);
 
-/* Unix milliseconds of a time in a request. Errors: BAD_ARGUMENT of `field` (before 1970, not a time). */
+/* Unix milliseconds of a time in a request. Errors: BAD_ARGUMENT of `field` (before 1970, not a
+ * time). */
 NODISCARD enum polarys_code response_time_take(const Google__Protobuf__Timestamp *time,
                                                const char *field, uint64_t *unix_ms,
                                                struct polarys_error *err);

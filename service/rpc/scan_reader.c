@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fills messages from an engine scan. The invariant: a document that was taken from the scan is either in the
- * message or pending, so that none is lost or doubled when a message is full, the thread changes, or the scan
- * ends early.
+ * Fills messages from an engine scan. The invariant: a document that was taken from the scan is
+ * either in the message or pending, so that none is lost or doubled when a message is full, the
+ * thread changes, or the scan ends early.
  */
 #include "service/rpc/scan_reader.h"
 
@@ -43,7 +43,8 @@ void scan_reader_release(struct call *call)
     }
 }
 
-/* Narrows the range to what lies after `key` in the direction of reading. `successor` holds a key + 1 byte. */
+/* Narrows the range to what lies after `key` in the direction of reading. `successor` holds a key +
+ * 1 byte. */
 static void range_cut(struct operation_range *range, bool is_reverse, struct polarys_slice key,
                       uint8_t *successor)
 {
@@ -122,7 +123,8 @@ static void message_make(const struct call *call, struct scan_reader *reader, si
     if (!reader->has_sent_head) {
         struct response_header header;
         response_header_make(call->server, reader->version, &header);
-        reader->at = wire_block_put(reader->at, FIELD_HEADER, slice_make(header.bytes, header.size));
+        reader->at =
+            wire_block_put(reader->at, FIELD_HEADER, slice_make(header.bytes, header.size));
         reader->at = wire_uint_put(reader->at, FIELD_VERSION, reader->version);
         reader->has_sent_head = true;
     }
@@ -153,8 +155,8 @@ grpc_slice scan_reader_message_take(struct scan_reader *reader)
 }
 
 /*
- * Room for `size` more bytes, where that is allowed: for one document that is larger than a message and goes
- * alone, and in a page, which is one message and begins small.
+ * Room for `size` more bytes, where that is allowed: for one document that is larger than a message
+ * and goes alone, and in a page, which is one message and begins small.
  */
 static bool message_grow(struct scan_reader *reader, size_t size)
 {
@@ -257,7 +259,8 @@ enum scan_result scan_reader_fill(struct call *call, struct scan_reader *reader)
             return SCAN_LIMIT;
         }
         uint64_t size = reader->pending.key.size + reader->pending.value.bytes.size;
-        if (reader->bytes_max != 0 && reader->rows > 0 && reader->bytes + size > reader->bytes_max) {
+        if (reader->bytes_max != 0 && reader->rows > 0 &&
+            reader->bytes + size > reader->bytes_max) {
             return SCAN_BYTES;
         }
         if (!pending_put(call, reader)) {

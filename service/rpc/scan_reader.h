@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads a range into messages: what Scan, Export and ListDocuments have in common. Field numbers are theirs all
- * three: header 1, version 2, documents 3.
+ * Reads a range into messages: what Scan, Export and ListDocuments have in common. Field numbers
+ * are theirs all three: header 1, version 2, documents 3.
  *
- * A message is filled in one slice that then goes out as it is. Belongs to one thread at a time, like its call.
+ * A message is filled in one slice that then goes out as it is. Belongs to one thread at a time,
+ * like its call.
  */
 #ifndef SERVICE_RPC_SCAN_READER_H
 #define SERVICE_RPC_SCAN_READER_H
@@ -27,20 +28,20 @@ enum {
 enum scan_result {
     SCAN_MESSAGE_FULL,
     SCAN_END_OF_RANGE,
-    SCAN_LIMIT,    /* `limit` documents */
-    SCAN_BYTES,    /* the next one would go beyond `bytes_max` */
-    SCAN_TIME,     /* time is over, or the server stops */
+    SCAN_LIMIT, /* `limit` documents */
+    SCAN_BYTES, /* the next one would go beyond `bytes_max` */
+    SCAN_TIME,  /* time is over, or the server stops */
     SCAN_CANCELLED,
-    SCAN_BLOCKED,  /* goes on only where files may be read */
+    SCAN_BLOCKED, /* goes on only where files may be read */
     SCAN_YIELD,
-    SCAN_FAILED,   /* call->error says why */
+    SCAN_FAILED, /* call->error says why */
 };
 
 struct scan_reader {
     /* Set by the caller. */
-    uint64_t limit;     /* 0: none */
-    uint64_t bytes_max; /* 0: none */
-    uint64_t end_ns;    /* 0: none */
+    uint64_t limit;           /* 0: none */
+    uint64_t bytes_max;       /* 0: none */
+    uint64_t end_ns;          /* 0: none */
     size_t message_bytes_max; /* 0: SCAN_MESSAGE_BYTES */
     bool has_values;
     bool is_page; /* one message: the limit looks one document ahead */
@@ -69,12 +70,13 @@ struct scan_reader {
 NODISCARD enum polarys_code scan_reader_create(struct call *call, struct scan_reader **out,
                                                struct polarys_error *err);
 /*
- * Opens the range, at the call's read_version, after `after_key` in the direction of reading (empty: from its
- * beginning). Errors: as polarys_scan_open; BAD_KEY.
+ * Opens the range, at the call's read_version, after `after_key` in the direction of reading
+ * (empty: from its beginning). Errors: as polarys_scan_open; BAD_KEY.
  */
 NODISCARD enum polarys_code scan_reader_open(struct call *call, struct scan_reader *reader,
                                              const Polarys__V1__KeyRange *range, bool is_reverse,
-                                             struct polarys_slice after_key, struct polarys_error *err);
+                                             struct polarys_slice after_key,
+                                             struct polarys_error *err);
 /* Files may be read from now on (true: on an executor thread), or not. */
 void scan_reader_files_allow(struct scan_reader *reader, bool is_allowed);
 /* Fills the message. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * KvService.Scan and BulkService.Export: one message at a time, the next one filled when the transport has taken
- * the last, so that a slow reader holds one message and no more. From memory on the worker, with yields; what
- * needs files is filled on an executor thread, which then posts the call back.
+ * KvService.Scan and BulkService.Export: one message at a time, the next one filled when the
+ * transport has taken the last, so that a slow reader holds one message and no more. From memory on
+ * the worker, with yields; what needs files is filled on an executor thread, which then posts the
+ * call back.
  */
 #include "polarys/v1/bulk.pb-c.h"
 #include "polarys/v1/kv.pb-c.h"
@@ -46,10 +47,12 @@ static void scan_finish(struct call *call, Polarys__V1__ScanEndReason reason)
         size_t size = page_token_encode(call, &token, bytes);
         if (reader->rows == 0 && request->resume_token.len > 0) {
             /* Not a document was sent: it goes on where this one began. */
-            reader->at = wire_bytes_put(reader->at, SCAN_FIELD_RESUME_TOKEN,
-                                        slice_make(request->resume_token.data, request->resume_token.len));
+            reader->at =
+                wire_bytes_put(reader->at, SCAN_FIELD_RESUME_TOKEN,
+                               slice_make(request->resume_token.data, request->resume_token.len));
         } else {
-            reader->at = wire_bytes_put(reader->at, SCAN_FIELD_RESUME_TOKEN, slice_make(bytes, size));
+            reader->at =
+                wire_bytes_put(reader->at, SCAN_FIELD_RESUME_TOKEN, slice_make(bytes, size));
         }
     }
     call_reply(call, scan_reader_message_take(reader));
@@ -89,8 +92,8 @@ static void message_sent(struct call *call, bool is_ok)
     stream_step(call);
 }
 
-/* On the executor: fills a message from files, then hands the call back. What came of it is found again by
- * the next fill on the worker, since the message keeps what it has. */
+/* On the executor: fills a message from files, then hands the call back. What came of it is found
+ * again by the next fill on the worker, since the message keeps what it has. */
 static void stream_fill_from_files(void *context)
 {
     struct call *call = context;
@@ -177,18 +180,19 @@ static void stream_begin(struct call *call, enum polarys_code code)
 }
 
 /* Ends the scan at `max_time` if that is before the call's own end. */
-static enum polarys_code max_time_take(const Google__Protobuf__Duration *time, struct scan_reader *reader,
-                                       struct polarys_error *err)
+static enum polarys_code max_time_take(const Google__Protobuf__Duration *time,
+                                       struct scan_reader *reader, struct polarys_error *err)
 {
     enum { SECONDS_MAX = 86400 * 365 };
     if (time == NULL) {
         return POLARYS_OK;
     }
-    if (time->seconds < 0 || time->nanos < 0 || time->nanos > 999999999 || time->seconds > SECONDS_MAX) {
+    if (time->seconds < 0 || time->nanos < 0 || time->nanos > 999999999 ||
+        time->seconds > SECONDS_MAX) {
         return operation_bad(err, "max_time", "must be a time of zero or more");
     }
-    uint64_t end_ns = timing_now_ns() + (uint64_t)time->seconds * TIMING_NS_PER_S +
-                      (uint64_t)time->nanos;
+    uint64_t end_ns =
+        timing_now_ns() + (uint64_t)time->seconds * TIMING_NS_PER_S + (uint64_t)time->nanos;
     if (reader->end_ns == 0 || end_ns < reader->end_ns) {
         reader->end_ns = end_ns;
     }
@@ -211,7 +215,8 @@ static enum polarys_code scan_open(struct call *call, struct polarys_error *err)
     reader->has_values = !request->keys_only;
     struct page_token token = {.request_digest = scan_digest(call)};
     if (request->resume_token.len > 0) {
-        code = page_token_decode(call, slice_make(request->resume_token.data, request->resume_token.len),
+        code = page_token_decode(call,
+                                 slice_make(request->resume_token.data, request->resume_token.len),
                                  "resume_token", &token, err);
         if (code != POLARYS_OK) {
             return code;
@@ -245,8 +250,9 @@ static enum polarys_code export_open(struct call *call, struct polarys_error *er
         polarys_error_detail_set(err, "field", "resume_after_key");
         return POLARYS_BAD_KEY;
     }
-    return scan_reader_open(call, reader, request->range, false,
-                            slice_make(request->resume_after_key.data, request->resume_after_key.len), err);
+    return scan_reader_open(
+        call, reader, request->range, false,
+        slice_make(request->resume_after_key.data, request->resume_after_key.len), err);
 }
 
 void bulk_export(struct call *call)

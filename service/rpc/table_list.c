@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ListDatabases and ListTables, a page a call. A page token is the last name given, so that a list goes on
- * rightly whatever was created or dropped between two pages.
+ * ListDatabases and ListTables, a page a call. A page token is the last name given, so that a list
+ * goes on rightly whatever was created or dropped between two pages.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,12 +79,14 @@ static enum polarys_code page_begin(struct page *page, struct call *call, uint32
     call->arena.budget = call->arena.taken + bytes + PROTO_ARENA_BUDGET_BASE;
     page->messages = proto_arena_alloc(&call->arena, page->size_max * sizeof(void *));
     if (page->messages == NULL) {
-        return polarys_fail(err, POLARYS_MEMORY_LIMIT, "no memory for a page of %zu names", page->size_max);
+        return polarys_fail(err, POLARYS_MEMORY_LIMIT, "no memory for a page of %zu names",
+                            page->size_max);
     }
     return POLARYS_OK;
 }
 
-/* Memory for one more entry called `name`; NULL when it is not on the page. *goes_on: whether to look on. */
+/* Memory for one more entry called `name`; NULL when it is not on the page. *goes_on: whether to
+ * look on. */
 static void *page_slot(struct page *page, const char *name, size_t size, bool *goes_on)
 {
     *goes_on = true;
@@ -134,7 +136,8 @@ static enum polarys_code page_check(const struct page *page, enum polarys_code c
                                     struct polarys_error *err)
 {
     if (code == POLARYS_OK && page->is_out_of_memory) {
-        return polarys_fail(err, POLARYS_MEMORY_LIMIT, "no memory for a page of %zu names", page->size_max);
+        return polarys_fail(err, POLARYS_MEMORY_LIMIT, "no memory for a page of %zu names",
+                            page->size_max);
     }
     return code;
 }

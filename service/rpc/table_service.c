@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The changes of TableService, on executor threads: the engine's calls wait for their commit. Lists are in
- * table_list.c.
+ * The changes of TableService, on executor threads: the engine's calls wait for their commit. Lists
+ * are in table_list.c.
  */
 #include "polarys/v1/table.pb-c.h"
 #include "service/rpc/handlers.h"
@@ -77,8 +77,8 @@ void table_create_database(struct call *call)
 void table_drop_database(struct call *call)
 {
     struct polarys_write_result result = {0};
-    enum polarys_code code = polarys_database_drop(call->server->db, call->database, options_of(call),
-                                                   &result, &call->error);
+    enum polarys_code code = polarys_database_drop(call->server->db, call->database,
+                                                   options_of(call), &result, &call->error);
     change_end(call, code, &result);
 }
 
@@ -87,8 +87,8 @@ void table_create_table(struct call *call)
     struct polarys_db *db = call->server->db;
     struct polarys_write_result result = {0};
     struct polarys_table_info info;
-    enum polarys_code code =
-        polarys_table_create(db, call->database, call->table, options_of(call), &result, &call->error);
+    enum polarys_code code = polarys_table_create(db, call->database, call->table, options_of(call),
+                                                  &result, &call->error);
     if (code == POLARYS_OK) {
         /* Another call may have dropped it already; then that is what the caller should know. */
         code = polarys_table_get(db, call->database, call->table, &info, &call->error);
@@ -114,7 +114,8 @@ void table_get_table(struct call *call)
     struct polarys_db *db = call->server->db;
     struct polarys_table_info info;
     uint64_t version = polarys_db_version(db);
-    enum polarys_code code = polarys_table_get(db, call->database, call->table, &info, &call->error);
+    enum polarys_code code =
+        polarys_table_get(db, call->database, call->table, &info, &call->error);
     if (code != POLARYS_OK) {
         call_fail_own(call, code);
         return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the life of a call: made, filled by the queue, emptied for the pool. The invariant: it goes back to the
- * pool only on its worker, when its status was sent and every tag has come back.
+ * Owns the life of a call: made, filled by the queue, emptied for the pool. The invariant: it goes
+ * back to the pool only on its worker, when its status was sent and every tag has come back.
  */
 #include "service/server/call.h"
 
@@ -178,7 +178,8 @@ static enum polarys_code bytes_join(struct call *call, grpc_byte_buffer *buffer,
     call->arena.budget = call->arena.taken + size + PROTO_ARENA_BUDGET_BASE;
     uint8_t *joined = proto_arena_alloc(&call->arena, size);
     if (joined == NULL) {
-        code = polarys_fail(err, POLARYS_MEMORY_LIMIT, "no memory for a request of %zu bytes", size);
+        code =
+            polarys_fail(err, POLARYS_MEMORY_LIMIT, "no memory for a request of %zu bytes", size);
         goto done;
     }
     size_t at = 0;
@@ -222,10 +223,9 @@ enum polarys_code call_batch_begin(struct call *call, struct polarys_error *err)
     return polarys_batch_create(call->server->db, call->database, &call->batch, err);
 }
 
-void call_submit(struct call *call,
-                 void (*done)(void *call, enum polarys_code code,
-                              const struct polarys_write_result *result,
-                              const struct polarys_error *err))
+void call_submit(struct call *call, void (*done)(void *call, enum polarys_code code,
+                                                 const struct polarys_write_result *result,
+                                                 const struct polarys_error *err))
 {
     struct server *server = call->server;
     uint64_t waiting = __atomic_add_fetch(&server->writes_waiting, 1, __ATOMIC_RELAXED);

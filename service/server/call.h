@@ -2,9 +2,10 @@
 /*
  * One call on the server: what arrived, what it works with, and how it is answered.
  *
- * A call belongs to one thread at a time. The worker that took it hands it to the executor or to the log by
- * calling call_execute or call_submit, and does not look at it again; whoever holds it answers, which hands it
- * back to the worker. A stream stays on its worker always: others only post to it (call_post).
+ * A call belongs to one thread at a time. The worker that took it hands it to the executor or to
+ * the log by calling call_execute or call_submit, and does not look at it again; whoever holds it
+ * answers, which hands it back to the worker. A stream stays on its worker always: others only post
+ * to it (call_post).
  *
  * Calls are pooled: the arena, the batch and the struct itself serve the next call.
  */
@@ -37,9 +38,9 @@ struct call {
     struct server *server;
     const struct method *method; /* NULL: no such method */
     grpc_call *handle;
-    uint64_t id;       /* for log lines */
+    uint64_t id; /* for log lines */
     uint64_t start_ns;
-    uint64_t end_ns;   /* when 90 % of the time left have passed; 0: no deadline */
+    uint64_t end_ns; /* when 90 % of the time left have passed; 0: no deadline */
 
     /* What arrived. */
     gpr_timespec deadline;
@@ -51,17 +52,18 @@ struct call {
     /* Filled by the dispatcher from the request's common fields. */
     char database[POLARYS_NAME_BYTES_MAX + 1]; /* "" for default */
     char table[POLARYS_NAME_BYTES_MAX + 1];
-    uint64_t read_version;      /* for polarys_read_options */
-    uint64_t at_least_version;  /* wait until it is readable; 0: none */
+    uint64_t read_version;     /* for polarys_read_options */
+    uint64_t at_least_version; /* wait until it is readable; 0: none */
     struct polarys_write_options write_options;
-    struct polarys_slice key;   /* for messages; may be empty */
+    struct polarys_slice key; /* for messages; may be empty */
 
     /* What it works with. */
     struct proto_arena arena;
     struct polarys_batch *batch; /* NULL until first used */
     struct polarys_error error;
-    void *state;                 /* the handler's; freed by its own `released` */
-    void (*released)(struct call *call); /* called on the worker before the call is pooled; may be NULL */
+    void *state; /* the handler's; freed by its own `released` */
+    void (*released)(
+        struct call *call); /* called on the worker before the call is pooled; may be NULL */
     void (*tick)(struct call *call, uint64_t now_ns); /* streams: about every 100 ms; may be NULL */
 
     /* How it is answered. */
@@ -71,23 +73,23 @@ struct call {
     struct call_event on_write;
     struct call_event on_finish;
     struct call_event on_post;
-    grpc_byte_buffer *received;     /* by call_receive */
+    grpc_byte_buffer *received; /* by call_receive */
     grpc_slice status_text;
     grpc_slice status_details;
     grpc_metadata trailing[1];
     grpc_status_code status;
-    int close_flag;                 /* of RECV_CLOSE: not 0 when the client gave up */
+    int close_flag; /* of RECV_CLOSE: not 0 when the client gave up */
     bool has_sent_headers;
-    bool has_close_watch;           /* RECV_CLOSE was started early */
-    bool is_finishing;              /* the status is on its way */
-    bool is_counted;                /* in the worker's calls under way */
-    bool is_write;                  /* counted among the writes that wait for the log */
-    int pending;                    /* tags that have not come back; atomic */
-    int is_cancelled;               /* atomic */
-    int is_posted;                  /* atomic: on_post is in the queue already */
+    bool has_close_watch; /* RECV_CLOSE was started early */
+    bool is_finishing;    /* the status is on its way */
+    bool is_counted;      /* in the worker's calls under way */
+    bool is_write;        /* counted among the writes that wait for the log */
+    int pending;          /* tags that have not come back; atomic */
+    int is_cancelled;     /* atomic */
+    int is_posted;        /* atomic: on_post is in the queue already */
 
     /* Lists of the worker. */
-    struct call *next;      /* pool, or calls that wait */
+    struct call *next; /* pool, or calls that wait */
     struct call *stream_next;
     struct call *stream_previous;
     bool is_stream_listed;
@@ -133,14 +135,14 @@ void call_post_handler_set(struct call *call, void (*fire)(struct call *call, bo
 /* ---- handing over ---- */
 
 /*
- * Runs `function` with the call on an executor thread. It answers the call or posts. When the executor refuses,
- * the call is failed here.
+ * Runs `function` with the call on an executor thread. It answers the call or posts. When the
+ * executor refuses, the call is failed here.
  */
 void call_execute(struct call *call, void (*function)(void *call));
 
 /*
- * The payload's bytes, borrowed while the payload lives or until the arena is reset. Errors: BAD_MESSAGE,
- * MEMORY_LIMIT.
+ * The payload's bytes, borrowed while the payload lives or until the arena is reset. Errors:
+ * BAD_MESSAGE, MEMORY_LIMIT.
  */
 NODISCARD enum polarys_code call_bytes_get(struct call *call, grpc_byte_buffer *buffer,
                                            struct polarys_slice *bytes, struct polarys_error *err);
@@ -148,10 +150,9 @@ NODISCARD enum polarys_code call_bytes_get(struct call *call, grpc_byte_buffer *
 /* call->batch, empty and bound to call->database. Errors: as polarys_batch_reset; NO_MEMORY. */
 NODISCARD enum polarys_code call_batch_begin(struct call *call, struct polarys_error *err);
 /* Submits call->batch; `done` gets the call. Refuses with WRITE_STALL when too many wait. */
-void call_submit(struct call *call,
-                 void (*done)(void *call, enum polarys_code code,
-                              const struct polarys_write_result *result,
-                              const struct polarys_error *err));
+void call_submit(struct call *call, void (*done)(void *call, enum polarys_code code,
+                                                 const struct polarys_write_result *result,
+                                                 const struct polarys_error *err));
 /* `done` of calls whose answer is the header and the version. */
 void call_submit_done(void *call, enum polarys_code code, const struct polarys_write_result *result,
                       const struct polarys_error *err);

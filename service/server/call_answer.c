@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How calls are answered: all operations of a unary answer in one batch, which was measured a quarter cheaper
- * than three. An error goes out without a message, so that it travels as trailers only and clients may retry.
+ * How calls are answered: all operations of a unary answer in one batch, which was measured a
+ * quarter cheaper than three. An error goes out without a message, so that it travels as trailers
+ * only and clients may retry.
  *
- * Whoever starts the last batch gives the call back to its worker: nothing here looks at it afterwards.
+ * Whoever starts the last batch gives the call back to its worker: nothing here looks at it
+ * afterwards.
  */
 #include <grpc/slice_buffer.h>
 
@@ -55,8 +57,8 @@ static void headers_add(struct call *call, struct operations *operations)
 }
 
 /*
- * Adds the status, and what else ends a call; starts the batch. The call's own reference, which its arrival
- * took, goes with the tag.
+ * Adds the status, and what else ends a call; starts the batch. The call's own reference, which its
+ * arrival took, goes with the tag.
  */
 static void finish_start(struct call *call, struct operations *operations)
 {
@@ -79,8 +81,8 @@ static void finish_start(struct call *call, struct operations *operations)
     if (call->is_write) {
         __atomic_sub_fetch(&call->server->writes_waiting, 1, __ATOMIC_RELAXED);
     }
-    grpc_call_error error =
-        grpc_call_start_batch(call->handle, operations->list, operations->count, &call->on_finish, NULL);
+    grpc_call_error error = grpc_call_start_batch(call->handle, operations->list, operations->count,
+                                                  &call->on_finish, NULL);
     SERVICE_ASSERT(error == GRPC_CALL_OK);
 }
 
@@ -115,7 +117,8 @@ void call_end(struct call *call)
     finish_start(call, &operations);
 }
 
-static void fail_with(struct call *call, grpc_status_code status, grpc_slice text, grpc_slice details)
+static void fail_with(struct call *call, grpc_status_code status, grpc_slice text,
+                      grpc_slice details)
 {
     static const char details_key[] = "grpc-status-details-bin";
     struct operations operations = {.count = 0};
@@ -148,7 +151,8 @@ void call_fail(struct call *call, const struct polarys_error *err)
     struct error_subject subject = {call->database, call->table, call->key};
     uint8_t details[ERROR_DETAILS_BYTES_MAX];
     size_t size = error_details_encode(&clean, &subject, details);
-    fail_with(call, error_rule_get(clean.code)->status, grpc_slice_from_copied_string(clean.message),
+    fail_with(call, error_rule_get(clean.code)->status,
+              grpc_slice_from_copied_string(clean.message),
               grpc_slice_from_copied_buffer((const char *)details, size));
 }
 
@@ -227,8 +231,8 @@ void call_post(struct call *call)
     }
 }
 
-void call_submit_done(void *context, enum polarys_code code, const struct polarys_write_result *result,
-                      const struct polarys_error *err)
+void call_submit_done(void *context, enum polarys_code code,
+                      const struct polarys_write_result *result, const struct polarys_error *err)
 {
     struct call *call = context;
     if (code != POLARYS_OK) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Assertions of the service: conditions that only a bug in this program can break. They stay on in release
- * builds. What a client, a file or the network sends is never asserted on.
+ * Assertions of the service: conditions that only a bug in this program can break. They stay on in
+ * release builds. What a client, a file or the network sends is never asserted on.
  */
 #ifndef SERVICE_SERVER_CHECK_H
 #define SERVICE_SERVER_CHECK_H

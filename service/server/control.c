@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the loop and the way up. Everything here runs on the main thread but starter_run; what that leaves is
- * looked at only after it was joined.
+ * Owns the loop and the way up. Everything here runs on the main thread but starter_run; what that
+ * leaves is looked at only after it was joined.
  */
+#include "service/server/control.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -48,10 +50,11 @@ static enum polarys_code dev_key_make(const struct config *config, struct polary
     }
     enum polarys_code code = polarys_master_key_generate(config->master_key_file, err);
     if (code == POLARYS_OK) {
-        polarys_log(POLARYS_LOG_WARN, "server",
-                    "--dev: made a master key in %s, beside the data that it protects: never do so in "
-                    "production",
-                    config->master_key_file);
+        polarys_log(
+            POLARYS_LOG_WARN, "server",
+            "--dev: made a master key in %s, beside the data that it protects: never do so in "
+            "production",
+            config->master_key_file);
     }
     return code;
 }
@@ -116,7 +119,8 @@ static void started_fired(struct ev_loop *loop, struct ev_async *watcher, int ev
         http_server_set(control->http, control->server);
     }
     ev_timer_start(loop, &control->watch);
-    polarys_log(POLARYS_LOG_INFO, "server", "serving gRPC on port %u, admin on port %u, store version %llu",
+    polarys_log(POLARYS_LOG_INFO, "server",
+                "serving gRPC on port %u, admin on port %u, store version %llu",
                 control->server->port, control->http == NULL ? 0 : http_port(control->http),
                 (unsigned long long)polarys_db_version(control->db));
     if (control->state == CONTROL_STARTING) {
@@ -156,7 +160,8 @@ static void drain_asked_fired(struct ev_loop *loop, struct ev_async *watcher, in
     (void)loop;
     (void)events;
     if (control->state == CONTROL_RUNNING) {
-        control_drain_begin(control, __atomic_load_n(&control->drain_asked_ms, __ATOMIC_RELAXED), false);
+        control_drain_begin(control, __atomic_load_n(&control->drain_asked_ms, __ATOMIC_RELAXED),
+                            false);
     }
 }
 
@@ -174,10 +179,11 @@ static void connections_watch(struct control *control)
     bool is_over = connections_count(control->connections, server->port, &count);
     bool was_over = __atomic_load_n(&server->has_connection_limit, __ATOMIC_RELAXED) != 0;
     if (is_over && !was_over) {
-        polarys_log(POLARYS_LOG_WARN, "server",
-                    "%llu connections are open, more than max_connections allows (%llu): calls on the "
-                    "newest are refused",
-                    (unsigned long long)count, (unsigned long long)control->config->max_connections);
+        polarys_log(
+            POLARYS_LOG_WARN, "server",
+            "%llu connections are open, more than max_connections allows (%llu): calls on the "
+            "newest are refused",
+            (unsigned long long)count, (unsigned long long)control->config->max_connections);
     }
     __atomic_store_n(&server->connection_count, count, __ATOMIC_RELAXED);
     __atomic_store_n(&server->has_connection_limit, is_over ? 1 : 0, __ATOMIC_RELAXED);
@@ -210,7 +216,8 @@ static void watchers_start(struct control *control)
     ev_async_init(&control->on_started, started_fired);
     ev_async_init(&control->on_drain_asked, drain_asked_fired);
     ev_timer_init(&control->step, step_fired, 0.0, CONTROL_STEP_MS / 1000.0);
-    ev_timer_init(&control->watch, watch_fired, CONTROL_WATCH_MS / 1000.0, CONTROL_WATCH_MS / 1000.0);
+    ev_timer_init(&control->watch, watch_fired, CONTROL_WATCH_MS / 1000.0,
+                  CONTROL_WATCH_MS / 1000.0);
     control->on_term.data = control;
     control->on_int.data = control;
     control->on_hup.data = control;
@@ -235,8 +242,8 @@ static enum polarys_code loop_prepare(struct control *control, struct polarys_er
     enum polarys_code code =
         connections_create(control->config->max_connections, &control->connections, err);
     if (code == POLARYS_OK && control->config->admin_listen[0] != '\0') {
-        code = http_open(control->loop, control->config->admin_listen, control->config, &control->http,
-                         err);
+        code = http_open(control->loop, control->config->admin_listen, control->config,
+                         &control->http, err);
     }
     if (code != POLARYS_OK) {
         return code;
@@ -256,7 +263,8 @@ static void all_close(struct control *control)
     http_close(control->http);
     if (control->server != NULL && !server_is_idle(control->server)) {
         server_phase_set(control->server, SERVER_STOPPING);
-        polarys_log(POLARYS_LOG_ERROR, "server", "calls did not end: leaving without a clean close");
+        polarys_log(POLARYS_LOG_ERROR, "server",
+                    "calls did not end: leaving without a clean close");
         (void)fflush(NULL);
         _exit(1);
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The way down, one state after another, each bounded in time. A second request shortens every bound to nothing.
- * The order is what gRPC needs: health first, the listener only after the grace, since closing it is seen by
- * clients at once.
+ * The way down, one state after another, each bounded in time. A second request shortens every
+ * bound to nothing. The order is what gRPC needs: health first, the listener only after the grace,
+ * since closing it is seen by clients at once.
  */
 #include "service/server/control_internal.h"
 #include "service/server/timing.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The state of the control loop, for its own files: control.c (up), control_drain.c (down), control_reload.c.
+ * The state of the control loop, for its own files: control.c (up), control_drain.c (down),
+ * control_reload.c.
  */
 #ifndef SERVICE_SERVER_CONTROL_INTERNAL_H
 #define SERVICE_SERVER_CONTROL_INTERNAL_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SIGHUP: the configuration is read as at the start. What differs and can change at run time is taken over; the
- * rest is named, and stays as it is until a restart.
+ * SIGHUP: the configuration is read as at the start. What differs and can change at run time is
+ * taken over; the rest is named, and stays as it is until a restart.
  */
 #include <stdlib.h>
 #include <unistd.h>
@@ -25,7 +25,8 @@ static void differences_tell(const struct config *running, const struct config *
         if (setting_differs(&settings[i], running, read)) {
             polarys_log(settings[i].is_reloadable ? POLARYS_LOG_INFO : POLARYS_LOG_WARN, "server",
                         "reload: %s %s", settings[i].name,
-                        settings[i].is_reloadable ? "is taken over" : "has changed, but needs a restart");
+                        settings[i].is_reloadable ? "is taken over"
+                                                  : "has changed, but needs a restart");
         }
     }
 }
@@ -46,8 +47,9 @@ void control_reload(struct control *control)
     } else {
         differences_tell(control->config, read);
         polarys_log_level_set((enum polarys_log_level)read->log_level);
-        polarys_log(POLARYS_LOG_INFO, "server", "reload: log level and debug are settings that can change "
-                                                "while running; read again");
+        polarys_log(POLARYS_LOG_INFO, "server",
+                    "reload: log level and debug are settings that can change "
+                    "while running; read again");
     }
     free(read);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Does for every method what none may forget. The order matters: cheap refusals first, then the message, then
- * names, then authorization, and only then anything that tells what the store holds.
+ * Does for every method what none may forget. The order matters: cheap refusals first, then the
+ * message, then names, then authorization, and only then anything that tells what the store holds.
  */
 #include "service/server/dispatch.h"
 
@@ -40,22 +40,26 @@ static void deadline_take(struct call *call)
 static enum polarys_code limits_check(struct call *call, struct polarys_error *err)
 {
     struct server *server = call->server;
-    bool is_served_always = call->method != NULL && (call->method->flags & METHOD_WHILE_DRAINING) != 0;
+    bool is_served_always =
+        call->method != NULL && (call->method->flags & METHOD_WHILE_DRAINING) != 0;
     if (server_phase_get(server) >= SERVER_REFUSING && !is_served_always) {
-        return polarys_fail(err, POLARYS_DRAINING,
-                            "this server is being taken out of use: connect again, or to another node");
+        return polarys_fail(
+            err, POLARYS_DRAINING,
+            "this server is being taken out of use: connect again, or to another node");
     }
     if (call->worker->calls_under_way > server->calls_max && !is_served_always) {
-        polarys_fail(err, POLARYS_TOO_MANY_CALLS, "%llu calls are under way already: try again later",
+        polarys_fail(err, POLARYS_TOO_MANY_CALLS,
+                     "%llu calls are under way already: try again later",
                      (unsigned long long)server->calls_max);
         polarys_error_detail_set(err, "limit", "calls_max");
         return POLARYS_TOO_MANY_CALLS;
     }
     if (__atomic_load_n(&server->has_connection_limit, __ATOMIC_RELAXED) != 0 &&
         server->control.is_over_limit(server->control.context, call->handle)) {
-        polarys_fail(err, POLARYS_TOO_MANY_CALLS,
-                     "%llu connections are open already: share connections, or raise max_connections",
-                     (unsigned long long)server->config->max_connections);
+        polarys_fail(
+            err, POLARYS_TOO_MANY_CALLS,
+            "%llu connections are open already: share connections, or raise max_connections",
+            (unsigned long long)server->config->max_connections);
         polarys_error_detail_set(err, "limit", "max_connections");
         return POLARYS_TOO_MANY_CALLS;
     }
@@ -76,7 +80,8 @@ enum polarys_code dispatch_name_take(ProtobufCBinaryData from, const char *field
     memcpy(name, from.data, from.len);
     name[from.len] = '\0';
     if (strncmp(name, reserved, sizeof(reserved) - 1) == 0) {
-        polarys_fail(err, POLARYS_BAD_NAME, "names that begin with \"%s\" belong to the server", reserved);
+        polarys_fail(err, POLARYS_BAD_NAME, "names that begin with \"%s\" belong to the server",
+                     reserved);
         polarys_error_detail_set(err, "field", "%s", field);
         return POLARYS_BAD_NAME;
     }
@@ -106,7 +111,8 @@ static enum polarys_code names_take(struct call *call, struct polarys_error *err
     return code;
 }
 
-enum polarys_code dispatch_durability_take(struct call *call, int durability, struct polarys_error *err)
+enum polarys_code dispatch_durability_take(struct call *call, int durability,
+                                           struct polarys_error *err)
 {
     switch (durability) {
     case POLARYS__V1__DURABILITY__DURABILITY_UNSPECIFIED:
@@ -138,8 +144,8 @@ static enum polarys_code request_id_take(struct call *call, struct polarys_error
         return POLARYS_OK;
     }
     if (id.len != POLARYS_REQUEST_ID_SIZE) {
-        polarys_fail(err, POLARYS_BAD_ARGUMENT, "`request_id` has %zu bytes: it must have 16, or none",
-                     id.len);
+        polarys_fail(err, POLARYS_BAD_ARGUMENT,
+                     "`request_id` has %zu bytes: it must have 16, or none", id.len);
         polarys_error_detail_set(err, "field", "request_id");
         return POLARYS_BAD_ARGUMENT;
     }
@@ -234,9 +240,10 @@ void dispatch_resume(struct call *call)
     bool is_stopping = server_phase_get(call->server) >= SERVER_STOPPING;
     if (call_is_cancelled(call) || is_stopping || call_is_late(call)) {
         uint64_t version = polarys_db_version(call->server->db);
-        polarys_fail(&call->error, POLARYS_REPLICA_BEHIND,
-                     "this node has version %llu and the token asks for %llu: try again, or another node",
-                     (unsigned long long)version, (unsigned long long)call->at_least_version);
+        polarys_fail(
+            &call->error, POLARYS_REPLICA_BEHIND,
+            "this node has version %llu and the token asks for %llu: try again, or another node",
+            (unsigned long long)version, (unsigned long long)call->at_least_version);
         polarys_error_detail_set(&call->error, "version", "%llu", (unsigned long long)version);
         call_fail_own(call, POLARYS_REPLICA_BEHIND);
         return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From a call that has arrived to its handler: limits, unpacking, names, consistency, durability, request id,
- * authorization, and the wait for a version. On the worker's thread.
+ * From a call that has arrived to its handler: limits, unpacking, names, consistency, durability,
+ * request id, authorization, and the wait for a version. On the worker's thread.
  */
 #ifndef SERVICE_SERVER_DISPATCH_H
 #define SERVICE_SERVER_DISPATCH_H
@@ -20,11 +20,11 @@ void dispatch_resume(struct call *call);
 /* ---- for handlers whose requests name more than the common fields ---- */
 
 /*
- * Checks a name and copies it, NUL-terminated, to `name` (POLARYS_NAME_BYTES_MAX + 1 bytes). `field` is for the
- * message. Errors: BAD_NAME (also for names that the server keeps for itself).
+ * Checks a name and copies it, NUL-terminated, to `name` (POLARYS_NAME_BYTES_MAX + 1 bytes).
+ * `field` is for the message. Errors: BAD_NAME (also for names that the server keeps for itself).
  */
-NODISCARD enum polarys_code dispatch_name_take(ProtobufCBinaryData from, const char *field, char *name,
-                                               struct polarys_error *err);
+NODISCARD enum polarys_code dispatch_name_take(ProtobufCBinaryData from, const char *field,
+                                               char *name, struct polarys_error *err);
 /* Sets the call's durability. Errors: BAD_ARGUMENT. */
 NODISCARD enum polarys_code dispatch_durability_take(struct call *call, int durability,
                                                      struct polarys_error *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Makes the listener and the workers, and takes them down. The order of the way down is that of server.h; the
- * invariant is that nothing is freed while a call is alive.
+ * Makes the listener and the workers, and takes them down. The order of the way down is that of
+ * server.h; the invariant is that nothing is freed while a call is alive.
  */
 #include "service/server/server.h"
 
@@ -41,15 +41,17 @@ static grpc_server *core_server_create(const struct server *server)
     size_t count = 0;
     /* With it on, a second server binds the same port in silence. */
     list[count++] = integer_arg(GRPC_ARG_ALLOW_REUSEPORT, 0);
-    list[count++] = integer_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, (int)server->request_bytes_max);
+    list[count++] =
+        integer_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, (int)server->request_bytes_max);
     list[count++] = integer_arg(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1);
     list[count++] = integer_arg(GRPC_ARG_MAX_METADATA_SIZE, (int)server->config->header_bytes_max);
-    list[count++] =
-        integer_arg(GRPC_ARG_MAX_CONCURRENT_STREAMS, (int)server->config->streams_per_connection_max);
+    list[count++] = integer_arg(GRPC_ARG_MAX_CONCURRENT_STREAMS,
+                                (int)server->config->streams_per_connection_max);
     list[count++] = integer_arg(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, HANDSHAKE_MS);
     list[count++] = integer_arg(GRPC_ARG_KEEPALIVE_TIME_MS, KEEPALIVE_MS);
     list[count++] = integer_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, KEEPALIVE_TIMEOUT_MS);
-    list[count++] = integer_arg(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, PING_INTERVAL_MS);
+    list[count++] =
+        integer_arg(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, PING_INTERVAL_MS);
     list[count++] = integer_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
     list[count++] = integer_arg(GRPC_ARG_ENABLE_CHANNELZ, 0);
     SERVICE_ASSERT(count <= CHANNEL_ARGS_MAX);
@@ -114,7 +116,8 @@ static enum polarys_code listener_add(struct server *server, struct polarys_erro
     grpc_server_credentials_release(credentials);
     if (port <= 0) {
         return polarys_fail(err, POLARYS_IO,
-                            "listen on %s: the address is taken, or is not this machine's", address);
+                            "listen on %s: the address is taken, or is not this machine's",
+                            address);
     }
     server->port = (uint16_t)port;
     return POLARYS_OK;
@@ -202,15 +205,16 @@ static void shutdown_begin(struct server *server)
     server->shutdown_call.worker = worker;
     server->shutdown_call.on_request.call = &server->shutdown_call;
     server->shutdown_call.on_request.fire = shutdown_fired;
-    grpc_server_shutdown_and_notify(server->handle, worker->queue, &server->shutdown_call.on_request);
+    grpc_server_shutdown_and_notify(server->handle, worker->queue,
+                                    &server->shutdown_call.on_request);
 }
 
 void server_phase_set(struct server *server, enum server_phase phase)
 {
     int before = __atomic_load_n(&server->phase, __ATOMIC_RELAXED);
     while (before < (int)phase &&
-           !__atomic_compare_exchange_n(&server->phase, &before, (int)phase, false, __ATOMIC_SEQ_CST,
-                                        __ATOMIC_RELAXED)) {
+           !__atomic_compare_exchange_n(&server->phase, &before, (int)phase, false,
+                                        __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
     }
     if (before < (int)SERVER_STOPPING && phase == SERVER_STOPPING) {
         shutdown_begin(server);

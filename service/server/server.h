@@ -2,9 +2,10 @@
 /*
  * The gRPC server: listener, workers, methods, and the way down.
  *
- * Life: server_create, server_start, then either state from any thread: server_drain_begin (health says not
- * serving), server_refuse (new calls get DRAINING), server_shutdown_begin (listener closed, streams end),
- * server_cancel (what is left is cancelled), server_is_idle, and at last server_destroy.
+ * Life: server_create, server_start, then either state from any thread: server_drain_begin (health
+ * says not serving), server_refuse (new calls get DRAINING), server_shutdown_begin (listener
+ * closed, streams end), server_cancel (what is left is cancelled), server_is_idle, and at last
+ * server_destroy.
  */
 #ifndef SERVICE_SERVER_SERVER_H
 #define SERVICE_SERVER_SERVER_H
@@ -67,8 +68,8 @@ struct server {
     size_t header_fixed_size;
 
     /* Synchronise themselves; atomic. */
-    int phase;              /* enum server_phase */
-    int is_shut_down;       /* the tag of the shutdown came back */
+    int phase;                /* enum server_phase */
+    int is_shut_down;         /* the tag of the shutdown came back */
     int has_connection_limit; /* more connections than allowed: look at each call's peer */
     uint64_t writes_waiting;
     uint64_t connection_count; /* as last counted */
@@ -77,8 +78,8 @@ struct server {
     struct call shutdown_call; /* carries the tag of the shutdown */
 };
 
-/* REQUIRES: grpc_init. `config`, `db` and `control` outlive the server. Errors: IO (the address is taken),
- * BAD_ARGUMENT, NO_MEMORY. */
+/* REQUIRES: grpc_init. `config`, `db` and `control` outlive the server. Errors: IO (the address is
+ * taken), BAD_ARGUMENT, NO_MEMORY. */
 NODISCARD enum polarys_code server_create(const struct config *config, struct polarys_db *db,
                                           const struct server_control *control, struct server **out,
                                           struct polarys_error *err);

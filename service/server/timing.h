@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The service's clock: nanoseconds of CLOCK_BOOTTIME, the clock in which the engine takes deadlines.
+ * The service's clock: nanoseconds of CLOCK_BOOTTIME, the clock in which the engine takes
+ * deadlines.
  */
 #ifndef SERVICE_SERVER_TIMING_H
 #define SERVICE_SERVER_TIMING_H

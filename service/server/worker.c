@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The loop of a worker. It blocks in its queue only when it has nothing to drive: after writes were submitted
- * it takes what is already there, then drives one group of the log (whose answers start from inside), and so
- * on until nothing remains.
+ * The loop of a worker. It blocks in its queue only when it has nothing to drive: after writes were
+ * submitted it takes what is already there, then drives one group of the log (whose answers start
+ * from inside), and so on until nothing remains.
  */
 #include "service/server/worker.h"
 
@@ -166,7 +166,8 @@ static void tick(struct worker *worker, uint64_t now_ns)
 
 static gpr_timespec deadline_in(uint64_t ns)
 {
-    return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_nanos((int64_t)ns, GPR_TIMESPAN));
+    return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                        gpr_time_from_nanos((int64_t)ns, GPR_TIMESPAN));
 }
 
 /* How long the worker may sleep. */
@@ -272,8 +273,8 @@ void worker_stop(struct worker *worker)
     if (worker->is_started) {
         (void)pthread_join(worker->thread, NULL);
     } else {
-        while (grpc_completion_queue_next(worker->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL).type !=
-               GRPC_QUEUE_SHUTDOWN) {
+        while (grpc_completion_queue_next(worker->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL)
+                   .type != GRPC_QUEUE_SHUTDOWN) {
         }
     }
     grpc_completion_queue_destroy(worker->queue);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A worker: one thread with one completion queue. It keeps calls requested, serves what arrives, and, when
- * writes were submitted and nothing else waits in its queue, drives the log.
+ * A worker: one thread with one completion queue. It keeps calls requested, serves what arrives,
+ * and, when writes were submitted and nothing else waits in its queue, drives the log.
  */
 #ifndef SERVICE_SERVER_WORKER_H
 #define SERVICE_SERVER_WORKER_H
@@ -18,9 +18,9 @@ extern "C" {
 #endif
 
 enum {
-    WORKER_POSTED_HOT = 64,     /* calls kept requested of a hot method */
-    WORKER_POSTED = 4,          /* of any other */
-    WORKER_EVENTS_MAX = 256,    /* between two rounds of the log */
+    WORKER_POSTED_HOT = 64,  /* calls kept requested of a hot method */
+    WORKER_POSTED = 4,       /* of any other */
+    WORKER_EVENTS_MAX = 256, /* between two rounds of the log */
     WORKER_TICK_MS = 100,
     WORKER_WAIT_MS = 2,         /* how often calls that wait for a version look */
     WORKER_WAITING_MAX = 10000, /* calls that wait for a version */
@@ -50,8 +50,8 @@ struct worker {
     struct metrics_worker *metrics;
 };
 
-NODISCARD enum polarys_code worker_init(struct worker *worker, struct server *server, unsigned index,
-                                        struct polarys_error *err);
+NODISCARD enum polarys_code worker_init(struct worker *worker, struct server *server,
+                                        unsigned index, struct polarys_error *err);
 /* Requests calls of every method and starts the thread. After grpc_server_start. */
 NODISCARD enum polarys_code worker_start(struct worker *worker, struct polarys_error *err);
 /* Shuts the queue down and joins the thread. REQUIRES: the server is shut down, no call alive. */
