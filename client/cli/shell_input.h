@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where the shell's lines come from: a terminal with editing, history and completion, or a stream.
+ */
+#ifndef CLIENT_CLI_SHELL_INPUT_H
+#define CLIENT_CLI_SHELL_INPUT_H
+
+#include "client/cli/cli.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct shell_input {
+    struct cli *cli;
+    bool is_terminal;
+    char history_file[4096]; /* "": none */
+};
+
+/* One at a time: editing knows only one terminal. */
+void shell_input_begin(struct shell_input *input, struct cli *cli);
+void shell_input_end(struct shell_input *input);
+/* The next line, malloc'd, without its line break; NULL at the end. */
+char *shell_input_line(struct shell_input *input, const char *prompt);
+/* Keeps a whole statement for later. */
+void shell_input_remember(struct shell_input *input, const char *statement);
+
+/* What could stand in place of the last, unfinished word of `line`, one after the other from `index` 0,
+ * malloc'd; NULL when there are no more. `table_names` may be NULL; it ends with NULL. */
+char *shell_completion(const char *line, const char *word, int index,
+                       const char *const *table_names);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
