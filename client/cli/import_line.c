@@ -60,7 +60,7 @@ static bool key_take(struct import_line *line, struct polarys_slice text, const 
 }
 
 /* A JSON string's text, quotes left out; slashes may be escaped. Decodes into *bytes, which grows. */
-static bool base64_take(const struct json_member *member, uint8_t **bytes, size_t *capacity,
+static bool base64_take(const struct object_member *member, uint8_t **bytes, size_t *capacity,
                         size_t *size)
 {
     size_t text_size = member->value_size;
@@ -90,7 +90,7 @@ static bool base64_take(const struct json_member *member, uint8_t **bytes, size_
     return text_base64_decode(text, count, *bytes, size);
 }
 
-static bool key_base64_take(struct import_line *line, const struct json_member *member,
+static bool key_base64_take(struct import_line *line, const struct object_member *member,
                             struct import_fault *fault)
 {
     uint8_t *bytes = NULL;
@@ -107,7 +107,7 @@ static bool key_base64_take(struct import_line *line, const struct json_member *
     return is_ok || fault_set(fault, "BAD_KEY", "\"key_base64\" is no base64 text");
 }
 
-static bool raw_take(struct import_line *line, const struct json_member *member,
+static bool raw_take(struct import_line *line, const struct object_member *member,
                      struct import_fault *fault)
 {
     size_t size;
@@ -120,7 +120,7 @@ static bool raw_take(struct import_line *line, const struct json_member *member,
     return true;
 }
 
-static bool expiry_take(struct import_line *line, const struct json_member *member,
+static bool expiry_take(struct import_line *line, const struct object_member *member,
                         struct import_fault *fault)
 {
     char text[40];
@@ -139,13 +139,13 @@ static bool expiry_take(struct import_line *line, const struct json_member *memb
     return true;
 }
 
-static bool name_is(const struct json_member *member, const char *name)
+static bool name_is(const struct object_member *member, const char *name)
 {
     return member->name_size == strlen(name) && memcmp(member->name, name, member->name_size) == 0;
 }
 
 static bool member_take(struct import_line *line, struct polarys_slice text,
-                        const struct json_member *member, struct import_fault *fault)
+                        const struct object_member *member, struct import_fault *fault)
 {
     if (name_is(member, "key")) {
         return key_take(line, text, "key", fault);
@@ -178,13 +178,13 @@ static bool member_take(struct import_line *line, struct polarys_slice text,
 static bool members_read(struct import_line *line, struct polarys_slice text,
                          struct import_fault *fault)
 {
-    struct json_walk walk;
-    struct json_member member;
+    struct object_walk walk;
+    struct object_member member;
 
-    if (!json_walk_init(&walk, (const char *)text.data, text.size)) {
+    if (!object_walk_init(&walk, (const char *)text.data, text.size)) {
         return fault_set(fault, "BAD_ARGUMENT", "the line is no object");
     }
-    while (json_walk_next(&walk, &member)) {
+    while (object_walk_next(&walk, &member)) {
         if (!member_take(line, text, &member, fault)) {
             return false;
         }

@@ -12,7 +12,7 @@ static bool is_space(char c)
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-static void space_skip(struct json_walk *walk)
+static void space_skip(struct object_walk *walk)
 {
     while (walk->at < walk->end && is_space(*walk->at)) {
         walk->at++;
@@ -56,7 +56,7 @@ size_t json_text_end(const char *text, size_t size)
 }
 
 /* Bytes of the value at walk->at. */
-static size_t value_size(const struct json_walk *walk)
+static size_t value_size(const struct object_walk *walk)
 {
     size_t left = (size_t)(walk->end - walk->at);
     size_t size = 0;
@@ -72,7 +72,7 @@ static size_t value_size(const struct json_walk *walk)
     return size;
 }
 
-bool json_walk_init(struct json_walk *walk, const char *text, size_t size)
+bool object_walk_init(struct object_walk *walk, const char *text, size_t size)
 {
     walk->at = text;
     walk->end = text + size;
@@ -84,7 +84,7 @@ bool json_walk_init(struct json_walk *walk, const char *text, size_t size)
     return true;
 }
 
-bool json_walk_next(struct json_walk *walk, struct json_member *member)
+bool object_walk_next(struct object_walk *walk, struct object_member *member)
 {
     space_skip(walk);
     if (walk->at < walk->end && *walk->at == ',') {

@@ -14,14 +14,14 @@ extern "C" {
 #endif
 
 /* A place in an object's text. Borrows. */
-struct json_walk {
+struct object_walk {
     const char *at;
     const char *end;
 };
 
 /* One member: its name without quotes, escapes as written, and its value word for word. Borrowed from the
  * text. */
-struct json_member {
+struct object_member {
     const char *name;
     size_t name_size;
     const char *value;
@@ -29,9 +29,9 @@ struct json_member {
 };
 
 /* Begins in front of the first member. False when the text is no object. REQUIRES: checked JSON. */
-bool json_walk_init(struct json_walk *walk, const char *text, size_t size);
+bool object_walk_init(struct object_walk *walk, const char *text, size_t size);
 /* The next member; false at the end. */
-bool json_walk_next(struct json_walk *walk, struct json_member *member);
+bool object_walk_next(struct object_walk *walk, struct object_member *member);
 
 /* Where the object, array or string that begins at text[0] ends: the bytes up to and with its last one; 0
  * when it goes on behind `size`. Any text. */
