@@ -81,6 +81,9 @@ recovered check(world &w, const promises &p, const std::string &where)
     }
     EXPECT_GE(expected - 1, p.acknowledged) << where << ": an acknowledged frame is lost";
     EXPECT_LE(expected - 1, p.appended) << where << ": a frame that nobody wrote";
+    /* What is left of the log below that has no gaps either: segments go one after the other. */
+    recovered whole = w.recover(0);
+    EXPECT_EQ(POLARYS_OK, whole.code) << where << ": " << whole.err.message;
     return r;
 }
 
@@ -210,8 +213,8 @@ TEST_P(WalCrash, KeepsFramesThatARecoveryHasReadFromTheCacheOnly)
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Modes, WalCrash,
-                         ::testing::Values(WAL_SYNC_FDATASYNC, WAL_SYNC_DSYNC, WAL_SYNC_DIRECT));
+/* To the disk O_DIRECT is O_DSYNC. */
+INSTANTIATE_TEST_SUITE_P(Modes, WalCrash, ::testing::Values(WAL_SYNC_FDATASYNC, WAL_SYNC_DSYNC));
 
 } // namespace
 } // namespace wal_test

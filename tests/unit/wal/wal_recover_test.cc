@@ -523,5 +523,18 @@ TEST_F(WalRecover, InspectsOneFileWithAndWithoutTheKeys)
               wal_inspect_file(w.vfs, "/log/none", nullptr, &visitor, &info, &err));
 }
 
+TEST_F(WalRecover, ChecksTheChainWithoutTheKeys)
+{
+    write_segment(1, 3);
+    flip(1, 2 * block + WAL_FRAME_HEADER_SIZE + 102); /* the tag of frame 2 */
+    fix_frame_checksum(1, 2 * block);
+    std::vector<seen_frame> frames;
+    struct wal_visitor visitor = {frame_collect, &frames};
+    struct wal_segment_info info;
+    EXPECT_EQ(POLARYS_CORRUPT,
+              wal_inspect_file(w.vfs, segment_path(1).c_str(), nullptr, &visitor, &info, &err));
+    EXPECT_EQ(2u, frames.size()) << "frame 3 names another tag";
+}
+
 } // namespace
 } // namespace wal_test
