@@ -234,7 +234,8 @@ bool connections_count(struct connections *connections, uint16_t port, uint64_t 
     return now_take(connections);
 }
 
-/* "ipv4:1.2.3.4:5" or "ipv6:%5B::1%5D:5" (the brackets may be escaped), as the C core spells peers. */
+/* "ipv4:1.2.3.4:5" or "ipv6:%5B::1%5D:5" (the brackets may be escaped), as the C core spells
+ * peers. */
 static bool peer_parse(const char *peer, uint8_t *address, uint16_t *port)
 {
     char host[INET6_ADDRSTRLEN + 16];

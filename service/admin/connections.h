@@ -29,7 +29,8 @@ void connections_destroy(struct connections *connections);
  * count: the limit is a protection, and must not be what fails.
  */
 bool connections_count(struct connections *connections, uint16_t port, uint64_t *count);
-/* Whether the peer, as gRPC spells it ("ipv4:127.0.0.1:4711"), is among the admitted. Any thread. */
+/* Whether the peer, as gRPC spells it ("ipv4:127.0.0.1:4711"), is among the admitted. Any
+ * thread. */
 bool connections_is_admitted(struct connections *connections, const char *peer);
 
 /* For tests: the same with a list of peers instead of the kernel's. */

@@ -138,7 +138,8 @@ void config_init(struct config *config);
 NODISCARD enum polarys_code config_set(struct config *config, const struct config_setting *setting,
                                        struct polarys_slice text, enum config_origin origin,
                                        const char *where, struct polarys_error *err);
-/* Every setting of a YAML file. Errors: BAD_ARGUMENT naming file, line and key; IO, FILE_NOT_FOUND. */
+/* Every setting of a YAML file. Errors: BAD_ARGUMENT naming file, line and key; IO,
+ * FILE_NOT_FOUND. */
 NODISCARD enum polarys_code config_file_read(struct config *config, const char *path,
                                              struct polarys_error *err);
 /* The same from text that is at hand; `path` is for messages. */

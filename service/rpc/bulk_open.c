@@ -40,15 +40,16 @@ static enum polarys_code open_from_files(struct bulk_stream *stream, struct pola
     if (code == POLARYS_OK) {
         code = bulk_record_prepare(db, call->database, err);
     }
-    if (code != POLARYS_OK || !stream->has_wanted_id) {
+    if (code != POLARYS_OK) {
         return code;
+    }
+    if (!stream->has_wanted_id) {
+        /* From now on a crash of the server does not end the session. */
+        return bulk_record_begin(db, call->database, call->table, bulk_session_id(stream->session),
+                                 call->server->config->bulk_session_keep_ms, err);
     }
     code =
         bulk_record_read(db, call->database, call->table, stream->wanted_id, &stream->record, err);
-    if (code == POLARYS_KEY_NOT_FOUND && stream->is_known && stream->last_acked_number == 0) {
-        polarys_error_clear(err); /* begun here, and nothing committed yet */
-        return POLARYS_OK;
-    }
     if (code == POLARYS_KEY_NOT_FOUND) {
         return polarys_fail(
             err, POLARYS_CURSOR_EXPIRED,
@@ -84,10 +85,7 @@ static bool session_claim(struct bulk_stream *stream)
     struct bulk_sessions *sessions = call->server->bulk_sessions;
     enum polarys_code code;
     if (stream->has_wanted_id) {
-        bool is_known = false;
-        code = bulk_session_claim(sessions, stream->wanted_id, &stream->session, &is_known,
-                                  &call->error);
-        stream->is_known = is_known;
+        code = bulk_session_claim(sessions, stream->wanted_id, &stream->session, &call->error);
     } else {
         code = bulk_session_begin(sessions, &stream->session, &call->error);
     }

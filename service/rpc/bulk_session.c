@@ -129,14 +129,12 @@ enum polarys_code bulk_session_begin(struct bulk_sessions *sessions, struct bulk
 }
 
 enum polarys_code bulk_session_claim(struct bulk_sessions *sessions, const uint8_t *id,
-                                     struct bulk_session **out, bool *is_known,
-                                     struct polarys_error *err)
+                                     struct bulk_session **out, struct polarys_error *err)
 {
     *out = NULL;
     enum polarys_code code = POLARYS_OK;
     (void)pthread_mutex_lock(&sessions->mutex);
     struct bulk_session *session = session_find(sessions, id);
-    *is_known = session != NULL;
     if (session == NULL) {
         code = session_add(sessions, id, out, err);
     } else if (session->is_owned) {
@@ -231,8 +229,8 @@ enum polarys_code bulk_record_read(struct polarys_db *db, const char *database, 
     if (code != POLARYS_OK) {
         return code;
     }
-    record->version = document.version;
     code = record_parse(document.value.bytes, table, record, err);
+    record->version = record->number == 0 ? 0 : document.version;
     polarys_document_release(&document);
     return code;
 }
@@ -252,4 +250,19 @@ enum polarys_code bulk_record_put(struct polarys_batch *batch, const char *table
     };
     return polarys_batch_put(batch, BULK_SESSION_TABLE, slice_make(id, BULK_SESSION_ID_SIZE),
                              &value, err);
+}
+
+enum polarys_code bulk_record_begin(struct polarys_db *db, const char *database, const char *table,
+                                    const uint8_t *id, uint64_t keep_ms, struct polarys_error *err)
+{
+    struct polarys_batch *batch = NULL;
+    enum polarys_code code = polarys_batch_create(db, database, &batch, err);
+    if (code == POLARYS_OK) {
+        code = bulk_record_put(batch, table, id, 0, keep_ms, err);
+    }
+    if (code == POLARYS_OK) {
+        code = polarys_batch_commit(batch, NULL, NULL, err);
+    }
+    polarys_batch_destroy(batch);
+    return code == POLARYS_OK ? code : polarys_wrap(err, code, "begin a bulk session");
 }

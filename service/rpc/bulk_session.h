@@ -19,7 +19,8 @@ enum {
     BULK_SESSIONS_MAX = 65536, /* known in memory at once */
 };
 
-/* The table of the documents, one in each database that bulk writes went to. Clients can't name it. */
+/* The table of the documents, one in each database that bulk writes went to. Clients can't name
+ * it. */
 #define BULK_SESSION_TABLE "polarys.bulk_sessions"
 
 struct bulk_sessions;
@@ -35,11 +36,10 @@ NODISCARD enum polarys_code bulk_session_begin(struct bulk_sessions *sessions,
                                                struct polarys_error *err);
 /*
  * Takes over a session, making an entry when it is not known in memory. *out is NULL while another
- * stream owns it: that one is told to end, and the caller tries again. *is_known: begun in this
- * process.
+ * stream owns it: that one is told to end, and the caller tries again. Errors: as bulk_session_begin.
  */
 NODISCARD enum polarys_code bulk_session_claim(struct bulk_sessions *sessions, const uint8_t *id,
-                                               struct bulk_session **out, bool *is_known,
+                                               struct bulk_session **out,
                                                struct polarys_error *err);
 /* The owner lets go; the id stays known for the time that sessions are kept. Accepts NULL. */
 void bulk_session_release(struct bulk_sessions *sessions, struct bulk_session *session);
@@ -51,7 +51,7 @@ const uint8_t *bulk_session_id(const struct bulk_session *session);
 /* What the session's document says. */
 struct bulk_record {
     uint64_t number;  /* highest committed; 0 when there is no document */
-    uint64_t version; /* of that commit */
+    uint64_t version; /* of that commit; 0 with number 0 */
 };
 
 /*
@@ -60,10 +60,15 @@ struct bulk_record {
  */
 NODISCARD enum polarys_code bulk_record_prepare(struct polarys_db *db, const char *database,
                                                 struct polarys_error *err);
-/* Reads the document; may block. Errors: KEY_NOT_FOUND, BAD_ARGUMENT (another table), the engine's. */
+/* Reads the document; may block. Errors: KEY_NOT_FOUND, BAD_ARGUMENT (another table), the
+ * engine's. */
 NODISCARD enum polarys_code bulk_record_read(struct polarys_db *db, const char *database,
                                              const char *table, const uint8_t *id,
                                              struct bulk_record *record, struct polarys_error *err);
+/* Commits the document of a new session, with number 0; blocks. Errors: as polarys_batch_commit. */
+NODISCARD enum polarys_code bulk_record_begin(struct polarys_db *db, const char *database,
+                                              const char *table, const uint8_t *id,
+                                              uint64_t keep_ms, struct polarys_error *err);
 /* Adds the document to a batch. */
 NODISCARD enum polarys_code bulk_record_put(struct polarys_batch *batch, const char *table,
                                             const uint8_t *id, uint64_t number, uint64_t keep_ms,

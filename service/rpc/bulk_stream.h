@@ -40,7 +40,6 @@ struct bulk_stream {
     /* Opening. */
     uint8_t wanted_id[BULK_SESSION_ID_SIZE];
     bool has_wanted_id;
-    bool is_known;
     bool is_opening_blocked; /* on the executor now */
     int is_opened;           /* atomic: the executor has left open_code and record */
     uint64_t last_acked_number;

@@ -34,12 +34,14 @@ struct operation_range {
     uint8_t prefix_end[POLARYS_KEY_BYTES_MAX]; /* what `end` may point to */
 };
 
-/* All bounds of `from` together; NULL is every key. Errors: BAD_KEY for bounds that are too long. */
+/* All bounds of `from` together; NULL is every key. Errors: BAD_KEY for bounds that are too
+ * long. */
 NODISCARD enum polarys_code operation_range_take(const Polarys__V1__KeyRange *from,
                                                  struct operation_range *range,
                                                  struct polarys_error *err);
 
-/* One operation of a BatchWrite, on `table`. Errors: as the engine's batch functions, BAD_ARGUMENT. */
+/* One operation of a BatchWrite, on `table`. Errors: as the engine's batch functions,
+ * BAD_ARGUMENT. */
 NODISCARD enum polarys_code operation_apply(struct polarys_batch *batch, const char *table,
                                             const Polarys__V1__WriteOperation *operation,
                                             struct polarys_error *err);

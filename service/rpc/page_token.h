@@ -37,7 +37,8 @@ NODISCARD enum polarys_code page_token_decode(const struct call *call, struct po
                                               const char *field, struct page_token *token,
                                               struct polarys_error *err);
 
-/* The same as text for `string` fields: URL-safe base64 without padding, PAGE_TOKEN_TEXT_MAX bytes. */
+/* The same as text for `string` fields: URL-safe base64 without padding, PAGE_TOKEN_TEXT_MAX
+ * bytes. */
 size_t page_token_text_encode(struct polarys_slice bytes, char *text);
 /* False when it is none; *size bytes are in `bytes` of PAGE_TOKEN_MAX. */
 bool page_token_text_decode(struct polarys_slice text, uint8_t *bytes, size_t *size);

@@ -18,7 +18,8 @@ enum {
 
 struct reflection_index;
 
-/* Over the descriptor set that is part of the program. Errors: NO_MEMORY, BUG (it can't be read). */
+/* Over the descriptor set that is part of the program. Errors: NO_MEMORY, BUG (it can't be
+ * read). */
 NODISCARD enum polarys_code reflection_index_create(struct reflection_index **out,
                                                     struct polarys_error *err);
 void reflection_index_destroy(struct reflection_index *index);

@@ -87,11 +87,13 @@ enum polarys_code scan_reader_open(struct call *call, struct scan_reader *reader
         .flags = reader->flags,
     };
     if (bounds.is_empty) {
-        /* Opened all the same, for the errors and the version: on bounds that no key can be within. */
+        /* Opened all the same, for the errors and the version: on bounds that no key can be
+         * within. */
         options.start = slice_make("\0", 1);
         options.end = slice_make("\0", 1);
         reader->is_at_end = true;
     }
+    reader->scan_flags = reader->flags;
     code = polarys_scan_open(call->server->db, &options, &reader->scan, err);
     if (code == POLARYS_OK) {
         reader->version = polarys_scan_version(reader->scan);
@@ -101,15 +103,10 @@ enum polarys_code scan_reader_open(struct call *call, struct scan_reader *reader
 
 void scan_reader_files_allow(struct scan_reader *reader, bool is_allowed)
 {
-    unsigned flags = reader->flags;
     if (is_allowed) {
-        flags &= ~(unsigned)POLARYS_READ_MEMORY_ONLY;
+        reader->flags &= ~(unsigned)POLARYS_READ_MEMORY_ONLY;
     } else {
-        flags |= POLARYS_READ_MEMORY_ONLY;
-    }
-    if (flags != reader->flags) {
-        reader->flags = flags;
-        polarys_scan_flags_set(reader->scan, flags);
+        reader->flags |= POLARYS_READ_MEMORY_ONLY;
     }
 }
 
@@ -207,6 +204,11 @@ static enum scan_result pending_fetch(struct call *call, struct scan_reader *rea
     }
     if (reader->is_at_end) {
         return SCAN_END_OF_RANGE;
+    }
+    if (reader->flags != reader->scan_flags) {
+        /* Not earlier: a pending document lives until the scan's next call only. */
+        polarys_scan_flags_set(reader->scan, reader->flags);
+        reader->scan_flags = reader->flags;
     }
     bool has_document;
     enum polarys_code code =

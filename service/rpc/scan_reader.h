@@ -55,7 +55,8 @@ struct scan_reader {
     bool is_at_end;
     uint64_t rows;
     uint64_t bytes;
-    unsigned flags;
+    unsigned flags;       /* wanted from the next document on */
+    unsigned scan_flags;  /* that the scan has */
     size_t message_bytes; /* target of the next message */
     grpc_slice message;
     uint8_t *at; /* end of what is in it; NULL: no message begun */

@@ -120,7 +120,8 @@ bool call_is_late(const struct call *call);
 
 /* ---- streams: on the worker only ---- */
 
-/* Learns of the client giving up: on_close.fire is called once, at the latest when the call ends. */
+/* Learns of the client giving up: on_close.fire is called once, at the latest when the call
+ * ends. */
 void call_watch_close(struct call *call, void (*fire)(struct call *call, bool is_ok));
 /* Sends one message; one at a time. `fire` when the transport has taken it. */
 void call_send(struct call *call, grpc_slice take_message, bool has_more,

@@ -96,7 +96,8 @@ bool server_is_idle(const struct server *server);
 /* Calls under way now. */
 uint64_t server_calls_under_way(const struct server *server);
 
-/* Stops the workers and frees everything. REQUIRES: idle, and the engine not used by it any more. */
+/* Stops the workers and frees everything. REQUIRES: idle, and the engine not used by it any
+ * more. */
 void server_destroy(struct server *server);
 
 #ifdef __cplusplus
