@@ -211,8 +211,9 @@ TEST(CommitReal, RefusesAWriteOnAnOldSnapshotAfterAFlushToo)
     ASSERT_EQ(path.put(key_of(1), "first", COMMIT_LOCAL_SYNC, told), POLARYS_OK);
     auto conflict_at = [&](uint64_t read_version) {
         std::string key = key_of(1);
+        std::string other = "other";
         struct polarys_slice read_key = slice_of(key);
-        struct entry operation = {slice_of(key), slice_of("other"), 0, ENTRY_PUT};
+        struct entry operation = {slice_of(key), slice_of(other), 0, ENTRY_PUT};
         struct buffer encoded = {};
         EXPECT_EQ(log_commit_encode(&encoded, &operation, 1, &path.err), POLARYS_OK);
         struct commit_request request = {};
