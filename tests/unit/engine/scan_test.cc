@@ -5,7 +5,6 @@
 #include "tests/support/engine/test_store.h"
 
 using test_store::batch;
-using test_store::bytes_of;
 using test_store::json_of;
 using test_store::scanned;
 using test_store::store;
@@ -45,20 +44,20 @@ TEST_F(Scan, HonoursBoundsPrefixAndDirection)
     EXPECT_EQ("a ab abc b b\xff b\xff\xff c ", keys());
     options.is_reverse = true;
     EXPECT_EQ("c b\xff\xff b\xff b abc ab a ", keys());
-    options.prefix = bytes_of("b\xff");
+    options.prefix = slice_from_text("b\xff");
     EXPECT_EQ("b\xff\xff b\xff ", keys());
     options.is_reverse = false;
-    options.prefix = bytes_of("ab");
+    options.prefix = slice_from_text("ab");
     EXPECT_EQ("ab abc ", keys());
-    options.start = bytes_of("abb");
+    options.start = slice_from_text("abb");
     EXPECT_EQ("abc ", keys());
-    options.end = bytes_of("abc");
+    options.end = slice_from_text("abc");
     EXPECT_EQ("", keys());
     options.prefix = {};
-    options.start = bytes_of("ab");
-    options.end = bytes_of("b");
+    options.start = slice_from_text("ab");
+    options.end = slice_from_text("b");
     EXPECT_EQ("ab abc ", keys());
-    options.start = bytes_of("x");
+    options.start = slice_from_text("x");
     EXPECT_EQ("", keys()) << "start behind end";
 }
 
