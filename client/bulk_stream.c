@@ -285,8 +285,8 @@ bool bulk_pump(struct polarys_client_bulk *bulk, bool until_idle)
             continue;
         }
         size_t size = batch == NULL ? 0 : batch->size - batch->start;
-        bool fits = batch != NULL && (bulk->sent_bytes == 0 ||
-                                      bulk->sent_bytes + size <= bulk->window_bytes);
+        bool fits = batch != NULL &&
+                    (bulk->sent_bytes == 0 || bulk->sent_bytes + size <= bulk->window_bytes);
         if (!fits) {
             if (!answers_handle(bulk, true)) {
                 return false;

@@ -288,7 +288,8 @@ struct polarys_client_scan_options {
     bool is_keys_only;
     uint64_t limit; /* 0: none */
     struct polarys_client_read read;
-    uint32_t reconnect_ms; /* keeps trying a vanished server for so long; 0: as the client's calls do */
+    uint32_t
+        reconnect_ms; /* keeps trying a vanished server for so long; 0: as the client's calls do */
 };
 
 struct polarys_client_scan;
@@ -323,7 +324,6 @@ struct polarys_client_bulk_options {
     void (*progress)(void *context, uint64_t records_acked, uint64_t bytes_acked);
     void *context;
 };
-
 
 /* A record to write. Zero-initialise. */
 struct polarys_client_record {
@@ -422,7 +422,8 @@ struct polarys_client_rpc {
     const char *method; /* "/polarys.v1.AdminService/GetStatus" */
     const void *request;
     size_t request_size;
-    bool is_repeatable; /* retried like a read; otherwise only when the server says it did nothing */
+    bool
+        is_repeatable; /* retried like a read; otherwise only when the server says it did nothing */
 };
 
 /*

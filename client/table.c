@@ -99,7 +99,8 @@ bool polarys_client_table_truncate(struct polarys_client *client, const char *da
 }
 
 bool polarys_client_database_create(struct polarys_client *client, const char *database,
-                                    struct polarys_client_result *result, struct polarys_client_error *err)
+                                    struct polarys_client_result *result,
+                                    struct polarys_client_error *err)
 {
     Polarys__V1__CreateDatabaseRequest request = POLARYS__V1__CREATE_DATABASE_REQUEST__INIT;
     struct schema_id id;
@@ -112,7 +113,8 @@ bool polarys_client_database_create(struct polarys_client *client, const char *d
 }
 
 bool polarys_client_database_drop(struct polarys_client *client, const char *database,
-                                  struct polarys_client_result *result, struct polarys_client_error *err)
+                                  struct polarys_client_result *result,
+                                  struct polarys_client_error *err)
 {
     Polarys__V1__DropDatabaseRequest request = POLARYS__V1__DROP_DATABASE_REQUEST__INIT;
     struct schema_id id;

@@ -62,8 +62,10 @@ static enum cli_status option_take(struct word_reader *reader, const char *word,
 
     if (name == NULL || !option_find(arguments->command, name, size, &id)) {
         return arguments->command == NULL
-                   ? cli_usage(reader->cli, "no option %s here; a command's own options stand "
-                               "behind its name", word)
+                   ? cli_usage(reader->cli,
+                               "no option %s here; a command's own options stand "
+                               "behind its name",
+                               word)
                    : cli_usage(reader->cli, "%s has no option %s; see: polarys help %s",
                                arguments->command->name, word, arguments->command->name);
     }

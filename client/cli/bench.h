@@ -53,9 +53,9 @@ struct bench_tally {
     uint64_t operations; /* that succeeded */
     uint64_t failures;
     uint64_t documents;
-    uint64_t bytes; /* of keys and values */
-    uint64_t start_ns; /* once connected; 0: never was */
-    uint64_t last_ns;  /* of the last answer */
+    uint64_t bytes;                   /* of keys and values */
+    uint64_t start_ns;                /* once connected; 0: never was */
+    uint64_t last_ns;                 /* of the last answer */
     struct bench_histogram latencies; /* nanoseconds */
     struct polarys_client_error first_failure;
 };

@@ -69,9 +69,9 @@ static void call_start(struct calls *calls, uint64_t intended_ns)
 {
     const struct bench_plan *plan = calls->worker->plan;
     uint64_t number = bench_random(&calls->worker->random) % plan->key_count;
-    bool is_get = plan->kind == BENCH_GET ||
-                  (plan->kind == BENCH_MIXED &&
-                   bench_random(&calls->worker->random) % 100 < GETS_IN_HUNDRED);
+    bool is_get =
+        plan->kind == BENCH_GET ||
+        (plan->kind == BENCH_MIXED && bench_random(&calls->worker->random) % 100 < GETS_IN_HUNDRED);
     uint32_t slot = calls->free_slots[--calls->free_count];
     char key[BENCH_KEY_SIZE + 1];
     struct polarys_client_rpc rpc = {0};
@@ -159,7 +159,8 @@ static bool calls_open(struct calls *calls)
     struct polarys_client_error err = {0};
     uint32_t total = (uint32_t)plan->client_count;
 
-    calls->client_count = total / worker->worker_count + (worker->index < total % worker->worker_count);
+    calls->client_count =
+        total / worker->worker_count + (worker->index < total % worker->worker_count);
     calls->slot_count = calls->client_count * (uint32_t)plan->in_flight;
     calls->clients = calloc(calls->client_count, sizeof(*calls->clients));
     calls->free_slots = calloc(calls->slot_count, sizeof(*calls->free_slots));
@@ -213,8 +214,8 @@ void bench_calls_run(struct bench_worker *worker)
         bench_time_start(worker);
         if (worker->plan->rate > 0) {
             calls.interval_ns = UINT64_C(1000000000) * worker->worker_count / worker->plan->rate;
-            calls.due_ns = worker->tally.start_ns +
-                           calls.interval_ns * worker->index / worker->worker_count;
+            calls.due_ns =
+                worker->tally.start_ns + calls.interval_ns * worker->index / worker->worker_count;
         }
         calls_loop(&calls);
     }

@@ -44,6 +44,9 @@ static enum cli_status plan_read(struct cli *cli, const struct arguments *argume
         !arguments_number(cli, arguments, OPTION_RATE, 1, 10000000, &plan->rate)) {
         return CLI_USAGE;
     }
+    if (plan->kind == BENCH_BULK || plan->kind == BENCH_SCAN) {
+        plan->in_flight = 1; /* one stream a client */
+    }
     if (plan->client_count * plan->in_flight > BENCH_CALLS_MAX) {
         return cli_usage(cli, "--clients times --in-flight may be %d", BENCH_CALLS_MAX);
     }
@@ -54,7 +57,8 @@ static enum cli_status plan_read(struct cli *cli, const struct arguments *argume
     plan->durability = write.durability;
     plan->endpoint = cli->settings.endpoint;
     plan->database = cli->settings.database;
-    plan->table = arguments_has(arguments, OPTION_TABLE) ? arguments->values[OPTION_TABLE] : "bench";
+    plan->table =
+        arguments_has(arguments, OPTION_TABLE) ? arguments->values[OPTION_TABLE] : "bench";
     plan->timeout_ms =
         cli->settings.has_timeout ? cli->settings.timeout_ms : CLI_TIMEOUT_DEFAULT_MS;
     return status;

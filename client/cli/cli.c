@@ -135,7 +135,12 @@ struct polarys_client *cli_connect(struct cli *cli, uint32_t timeout_ms)
 static enum cli_status output_check(struct cli *cli, enum cli_status status)
 {
     if (fflush(cli->out) != 0 || ferror(cli->out) != 0) {
+        int number = errno;
         clearerr(cli->out);
+        if (number == EPIPE) {
+            return CLI_FAILED; /* whoever read the results had enough: no news to anybody */
+        }
+        errno = number;
         if (status == CLI_DONE) {
             return cli_fail_errno(cli, "cannot write the results");
         }

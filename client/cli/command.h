@@ -83,7 +83,7 @@ struct arguments {
 };
 
 struct command {
-    const char *name;    /* "put", "table create" */
+    const char *name;     /* "put", "table create" */
     const char *operands; /* "TABLE KEY [VALUE|-]" */
     const char *summary;
     const char *example;

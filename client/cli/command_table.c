@@ -20,7 +20,8 @@ _Static_assert(OPTION_COUNT <= 64, "a set of options is 64 bits");
 
 /* Each: name, operands, summary, example, options, operands at least and at most, is the first a table. */
 const struct command command_table[] = {
-    {"put", "TABLE KEY [VALUE|-]", "write a whole document; the value is read from standard input "
+    {"put", "TABLE KEY [VALUE|-]",
+     "write a whole document; the value is read from standard input "
      "if it is - or left out",
      "polarys put users ann '{\"name\":\"Ann\",\"age\":30}'",
      OPTIONS_WRITE | BIT(OPTION_RAW) | BIT(OPTION_EXPIRES_IN), 2, 3, true, command_put},
@@ -57,7 +58,8 @@ const struct command command_table[] = {
      command_database_list},
     {"database drop", "NAME", "drop a database with its tables", "polarys database drop shop", 0, 1,
      1, false, command_database_drop},
-    {"import", "TABLE FILE|-", "write the documents of a file of JSON lines; existing keys are "
+    {"import", "TABLE FILE|-",
+     "write the documents of a file of JSON lines; existing keys are "
      "replaced, a missing table is made",
      "polarys import packages packages.jsonl --key-field Package",
      BIT(OPTION_KEY_FIELD) | BIT(OPTION_DURABILITY), 2, 2, true, command_import},

@@ -5,6 +5,7 @@
  * Invariant: FILE is either the whole export or what it was before; what is being written has another
  * name until it is on stable storage.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -37,7 +38,7 @@ static enum cli_status documents_write(struct cli *cli, struct polarys_client_sc
         (void)fputs("}\n", to);
         if (ferror(to) != 0) {
             progress_end(progress);
-            return cli_fail_errno(cli, "cannot write the export");
+            return errno == EPIPE ? CLI_FAILED : cli_fail_errno(cli, "cannot write the export");
         }
         documents++;
         bytes += document.key_size + document.value_size;

@@ -14,8 +14,9 @@ static void option_print(FILE *to, enum option_id id)
     char name[64];
     bool is_short = id == OPTION_OUTPUT || id == OPTION_HELP;
 
-    (void)snprintf(name, sizeof(name), "%s--%s%s%s", is_short ? (id == OPTION_OUTPUT ? "-o, " : "-h, ") : "",
-                   spec->name, spec->value_name == NULL ? "" : " ",
+    (void)snprintf(name, sizeof(name), "%s--%s%s%s",
+                   is_short ? (id == OPTION_OUTPUT ? "-o, " : "-h, ") : "", spec->name,
+                   spec->value_name == NULL ? "" : " ",
                    spec->value_name == NULL ? "" : spec->value_name);
     (void)fprintf(to, "  %-*s%s\n", HELP_COLUMN, name, spec->summary);
 }

@@ -83,8 +83,8 @@ static bool response_read(int fd, struct http_response *response)
     for (;;) {
         if (response->size + 1 >= capacity) {
             capacity = capacity == 0 ? 64 << 10 : capacity * 2;
-            char *grown = capacity > HTTP_RESPONSE_BYTES_MAX ? NULL
-                                                             : realloc(response->bytes, capacity);
+            char *grown =
+                capacity > HTTP_RESPONSE_BYTES_MAX ? NULL : realloc(response->bytes, capacity);
             if (grown == NULL) {
                 errno = ENOMEM;
                 return false;

@@ -45,7 +45,8 @@ static enum cli_status line_fault_report(struct import *import, const struct imp
     }
     char reason[64];
     (void)snprintf(reason, sizeof(reason), "INVALID_ARGUMENT/%s", fault->reason);
-    return cli_fail(import->cli, reason, "%s: line %llu%s: %s; the %llu documents before it are "
+    return cli_fail(import->cli, reason,
+                    "%s: line %llu%s: %s; the %llu documents before it are "
                     "written",
                     import->file_name, (unsigned long long)import->reader.line_number, offset,
                     fault->message, (unsigned long long)import->acked_records);

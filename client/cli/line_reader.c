@@ -41,7 +41,8 @@ static enum line_event more_read(struct line_reader *reader)
         reader->bytes = grown;
         reader->capacity = capacity;
     }
-    size_t got = fread(reader->bytes + reader->end, 1, reader->capacity - reader->end, reader->from);
+    size_t got =
+        fread(reader->bytes + reader->end, 1, reader->capacity - reader->end, reader->from);
     reader->end += got;
     if (got == 0) {
         reader->is_at_end = true;
@@ -57,7 +58,8 @@ enum line_event line_reader_next(struct line_reader *reader, const char **line, 
     for (;;) {
         size_t held = reader->end - reader->start;
         const char *start = held == 0 ? NULL : reader->bytes + reader->start;
-        const char *found = held == searched ? NULL : memchr(start + searched, '\n', held - searched);
+        const char *found =
+            held == searched ? NULL : memchr(start + searched, '\n', held - searched);
         if (found != NULL || (reader->is_at_end && held > 0)) {
             *line = start;
             *size = found != NULL ? (size_t)(found - start) : held;

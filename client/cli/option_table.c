@@ -6,7 +6,8 @@
 
 const struct option_spec option_specs[OPTION_COUNT] = {
     [OPTION_ENDPOINT] = {"endpoint", "HOST:PORT",
-                         "the server; 127.0.0.1:7480, or POLARYS_ENDPOINT of the environment", NULL},
+                         "the server; 127.0.0.1:7480, or POLARYS_ENDPOINT of the environment",
+                         NULL},
     [OPTION_ADMIN_ENDPOINT] = {"admin-endpoint", "HOST:PORT",
                                "the server's admin port; 127.0.0.1:7481, or POLARYS_ADMIN_ENDPOINT",
                                NULL},
@@ -52,14 +53,16 @@ const struct option_spec option_specs[OPTION_COUNT] = {
     [OPTION_SECONDS] = {"seconds", "N", "how long to measure: 10", NULL},
     [OPTION_VALUE_SIZE] = {"value-size", "BYTES", "of a document: 256", NULL},
     [OPTION_KEY_COUNT] = {"keys", "N", "different keys: 100000", NULL},
-    [OPTION_RATE] = {"rate", "N",
-                     "start so many calls a second, however slow the answers; times count from when "
-                     "a call should have started",
-                     NULL},
+    [OPTION_RATE] =
+        {"rate", "N",
+         "start so many calls a second, however slow the answers; times count from when "
+         "a call should have started",
+         NULL},
     [OPTION_TABLE] = {"table", "NAME", "the table to work on: bench", NULL},
     [OPTION_KEEP] = {"keep", NULL, "leave a table that was made for this", NULL},
 
     [OPTION_MASTER_KEY_FILE] = {"master-key-file", "FILE",
-                                "the store's master key; without, only what is not encrypted", NULL},
+                                "the store's master key; without, only what is not encrypted",
+                                NULL},
     [OPTION_WITH_KEYS] = {"keys", NULL, "show the keys of the operations", NULL},
 };

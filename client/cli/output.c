@@ -164,7 +164,8 @@ static void line_write(const struct output *output, char *const *cells)
         if (i + 1 < output->field_count) {
             size_t columns = text_columns(cell);
             size_t width = output->widths[i];
-            (void)fprintf(output->to, "%*s", (int)((columns < width ? width - columns : 0) + 2), "");
+            (void)fprintf(output->to, "%*s", (int)((columns < width ? width - columns : 0) + 2),
+                          "");
         }
     }
     (void)putc('\n', output->to);
@@ -265,7 +266,8 @@ void output_document(struct output *output, const struct polarys_client_document
     struct output_field fields[5];
     size_t count = 0;
 
-    fields[count++] = (struct output_field){"key", FIELD_KEY, document->key, document->key_size, 0, 0};
+    fields[count++] =
+        (struct output_field){"key", FIELD_KEY, document->key, document->key_size, 0, 0};
     fields[count++] = field_number("version", document->version);
     if (output->format == OUTPUT_JSON || output->is_expanded) {
         fields[count++] = field_time("commit_time", document->commit_time_ms);
@@ -274,9 +276,13 @@ void output_document(struct output *output, const struct polarys_client_document
     if (is_keys_only && output->format == OUTPUT_RAW) {
         count = 1;
     } else if (!is_keys_only) {
-        fields[count++] = (struct output_field){
-            "value",         document->kind == POLARYS_CLIENT_RAW ? FIELD_BYTES : FIELD_JSON,
-            document->value, document->value_size, 0, 0};
+        fields[count++] =
+            (struct output_field){"value",
+                                  document->kind == POLARYS_CLIENT_RAW ? FIELD_BYTES : FIELD_JSON,
+                                  document->value,
+                                  document->value_size,
+                                  0,
+                                  0};
     }
     output_row(output, fields, count);
 }
@@ -298,9 +304,12 @@ enum cli_status output_result(struct cli *cli, const struct polarys_client_resul
 void output_record_members(FILE *to, const struct polarys_client_document *document)
 {
     struct output_field key = {"key", FIELD_KEY, document->key, document->key_size, 0, 0};
-    struct output_field value = {
-        "value",         document->kind == POLARYS_CLIENT_RAW ? FIELD_BYTES : FIELD_JSON,
-        document->value, document->value_size, 0, 0};
+    struct output_field value = {"value",
+                                 document->kind == POLARYS_CLIENT_RAW ? FIELD_BYTES : FIELD_JSON,
+                                 document->value,
+                                 document->value_size,
+                                 0,
+                                 0};
     struct output_field expiry = field_time("expires_at", document->expires_at_ms);
 
     json_member_write(to, &key);

@@ -25,13 +25,14 @@ struct shell {
 static void shell_help(struct cli *cli)
 {
     help_print(cli->out);
-    (void)fputs("\nIn the shell also:\n"
-                "  \\timing    show how long each statement took, or stop\n"
-                "  \\x         show a field a line, or columns again\n"
-                "  \\q         leave; so do quit, exit and the end of the input\n"
-                "  help       this text; help COMMAND for one command\n"
-                "A value may be JSON as it is, over several lines; 'quotes' keep blanks together.\n",
-                cli->out);
+    (void)fputs(
+        "\nIn the shell also:\n"
+        "  \\timing    show how long each statement took, or stop\n"
+        "  \\x         show a field a line, or columns again\n"
+        "  \\q         leave; so do quit, exit and the end of the input\n"
+        "  help       this text; help COMMAND for one command\n"
+        "A value may be JSON as it is, over several lines; 'quotes' keep blanks together.\n",
+        cli->out);
 }
 
 /* What is the shell's own. False: it is a command. */

@@ -127,8 +127,7 @@ void shell_input_end(struct shell_input *input)
         /* Statements hold users' data: only they may read them. */
         mode_t mask = umask(077);
         if (write_history(input->history_file) != 0) {
-            (void)cli_fail(input->cli, "IO", "cannot write the history to %s",
-                           input->history_file);
+            (void)cli_fail(input->cli, "IO", "cannot write the history to %s", input->history_file);
         }
         (void)umask(mask);
     }

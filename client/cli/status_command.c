@@ -123,7 +123,8 @@ static void header_print(struct status_writer *writer, const Polarys__V1__Respon
     number_write(writer, "stable_version", header->stable_version);
 }
 
-static void storage_print(struct status_writer *writer, const Polarys__V1__GetStatusResponse *status)
+static void storage_print(struct status_writer *writer,
+                          const Polarys__V1__GetStatusResponse *status)
 {
     size_write(writer, "memtable_bytes", status->memtable_bytes);
     if (status->cache != NULL) {
