@@ -1,4 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-# What each benchmark program is linked with beyond the engine.
+# What each benchmark program is made of beyond bench/<name>.c, bench/<name>/*.c and the engine.
 
-BENCH_OF_STORES := engine
+# Programs that are another one with something added in front of the engine.
+BENCH_VARIANTS := engine_null
+BENCH_VARIANT_OF_engine_null := engine
+BENCH_OF_STORES := engine engine_null
+
+# Programs that know only gRPC.
+BENCH_OF_GRPC := load echo_server
+BENCH_FOLDER_echo_server := echo

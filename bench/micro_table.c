@@ -21,7 +21,7 @@ enum {
 
 struct bench {
     size_t count;
-    uint8_t *keys; /* KEY_SIZE each, sorted */
+    uint8_t *keys;   /* KEY_SIZE each, sorted */
     uint8_t *values; /* a pool that values are cut from */
     struct table_env env;
     struct keyring *keyring;
@@ -89,8 +89,7 @@ static void prepare(struct bench *bench)
     }
     /* Runs of random bytes and of their repetitions, so that about half goes away. */
     for (size_t i = 0; i < (1 << 20) + VALUE_SIZE; i++) {
-        bench->values[i] =
-            i % 100 < 50 || i < 50 ? (uint8_t)mix(i) : bench->values[i - 50];
+        bench->values[i] = i % 100 < 50 || i < 50 ? (uint8_t)mix(i) : bench->values[i - 50];
     }
 }
 
@@ -109,8 +108,9 @@ static void bench_memtable(const struct bench *bench, bool in_order)
     size_t found_count = 0;
     for (size_t i = 0; i < bench->count; i++) {
         struct entry found;
-        found_count += memtable_get(memtable, key_at(bench, mix(mix(i) % bench->count + 7) % bench->count),
-                                    VERSION_MAX, &found);
+        found_count +=
+            memtable_get(memtable, key_at(bench, mix(mix(i) % bench->count + 7) % bench->count),
+                         VERSION_MAX, &found);
     }
     report("memtable get, random", begin, bench->count);
     struct entry_iterator *iterator;
@@ -122,7 +122,8 @@ static void bench_memtable(const struct bench *bench, bool in_order)
     }
     report("memtable walk", begin, walked);
     begin = now_ns();
-    for (entry_iterator_seek_last(iterator); iterator->is_valid; entry_iterator_previous(iterator)) {
+    for (entry_iterator_seek_last(iterator); iterator->is_valid;
+         entry_iterator_previous(iterator)) {
         walked++;
     }
     report("memtable walk backwards", begin, walked / 2);
@@ -260,8 +261,8 @@ int main(int argc, char **argv)
     };
     must(keyring_create(&options, &bench.keyring, &err), &err);
     must(block_cache_create(CACHE_BYTES, &bench.cache, &err), &err);
-    bench.env = (struct table_env){options.vfs, options.dir, bench.keyring, options.random,
-                                   bench.cache};
+    bench.env =
+        (struct table_env){options.vfs, options.dir, bench.keyring, options.random, bench.cache};
     bench_memtable(&bench, false);
     bench_memtable(&bench, true);
     bench_table(&bench, 0, 1);

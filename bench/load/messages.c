@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The bytes of the messages, by hand: proto/polarys/v1/{kv,bulk,table}.proto, and the two of etcd's rpc.proto
+ * that are measured beside them. Field numbers stand at their use.
+ */
+#include <string.h>
+
+#include "bench/load/load.h"
+
+enum wire_type { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5 };
+
+enum { VARINT_SIZE_MAX = 10, RECORD_OVERHEAD_MAX = 48 };
+
+static uint8_t *varint_put(uint8_t *to, uint64_t value)
+{
+    while (value >= 0x80) {
+        *to++ = (uint8_t)(value | 0x80);
+        value >>= 7;
+    }
+    *to++ = (uint8_t)value;
+    return to;
+}
+
+static size_t varint_size(uint64_t value)
+{
+    size_t size = 1;
+    for (; value >= 0x80; value >>= 7) {
+        size++;
+    }
+    return size;
+}
+
+static uint8_t *number_put(uint8_t *to, uint32_t field, uint64_t value)
+{
+    return varint_put(varint_put(to, field << 3 | WIRE_VARINT), value);
+}
+
+static uint8_t *length_put(uint8_t *to, uint32_t field, size_t size)
+{
+    return varint_put(varint_put(to, field << 3 | WIRE_BYTES), size);
+}
+
+static uint8_t *bytes_put(uint8_t *to, uint32_t field, const void *bytes, size_t size)
+{
+    to = length_put(to, field, size);
+    memcpy(to, bytes, size);
+    return to + size;
+}
+
+static uint8_t *key_put(uint8_t *to, uint32_t field, uint64_t key)
+{
+    to = length_put(to, field, BENCH_KEY_SIZE);
+    bench_key_write(to, key);
+    return to + BENCH_KEY_SIZE;
+}
+
+static size_t field_size(size_t size)
+{
+    return 1 + varint_size(size) + size;
+}
+
+/* Value{raw = 2} as `field`. */
+static uint8_t *value_put(uint8_t *to, uint32_t field, uint32_t size, uint64_t *random)
+{
+    to = length_put(to, field, field_size(size));
+    return bytes_put(to, 2, bench_value_pick(random, size), size);
+}
+
+static uint8_t *durability_put(uint8_t *to, const struct load_settings *settings)
+{
+    return settings->durability == 0 ? to : number_put(to, 12, settings->durability);
+}
+
+const char *load_message_method(enum load_kind kind)
+{
+    switch (kind) {
+    case LOAD_GET:
+        return "/polarys.v1.KvService/Get";
+    case LOAD_PUT:
+        return "/polarys.v1.KvService/Put";
+    case LOAD_ETCD_RANGE:
+    case LOAD_ETCD_RANGE_LOCAL:
+        return "/etcdserverpb.KV/Range";
+    case LOAD_ETCD_PUT:
+        return "/etcdserverpb.KV/Put";
+    }
+    bench_die("there is no such kind of call");
+}
+
+size_t load_message_write(enum load_kind kind, const struct load_settings *settings, uint64_t key,
+                          uint64_t *random, uint8_t *to)
+{
+    uint8_t *begin = to;
+    switch (kind) {
+    case LOAD_GET:
+    case LOAD_PUT:
+        to = bytes_put(to, 2, settings->table, strlen(settings->table));
+        to = key_put(to, 3, key);
+        if (kind == LOAD_PUT) {
+            to = durability_put(value_put(to, 4, settings->value_size, random), settings);
+        }
+        break;
+    case LOAD_ETCD_RANGE:
+    case LOAD_ETCD_RANGE_LOCAL:
+        to = key_put(to, 1, key);
+        if (kind == LOAD_ETCD_RANGE_LOCAL) {
+            to = number_put(to, 7, 1); /* serializable */
+        }
+        break;
+    case LOAD_ETCD_PUT:
+        to = key_put(to, 1, key);
+        to = bytes_put(to, 2, bench_value_pick(random, settings->value_size), settings->value_size);
+        break;
+    }
+    return (size_t)(to - begin);
+}
+
+size_t load_message_create_table(const struct load_settings *settings, uint8_t *to)
+{
+    return (size_t)(bytes_put(to, 2, settings->table, strlen(settings->table)) - to);
+}
+
+size_t load_message_scan(const struct load_settings *settings, uint8_t *to)
+{
+    return (size_t)(bytes_put(to, 2, settings->table, strlen(settings->table)) - to);
+}
+
+size_t load_message_write_open(const struct load_settings *settings, uint8_t *to)
+{
+    uint8_t open[256];
+    uint8_t *end = bytes_put(open, 2, settings->table, strlen(settings->table));
+    end = durability_put(end, settings);
+    return (size_t)(bytes_put(to, 1, open, (size_t)(end - open)) - to);
+}
+
+size_t load_message_write_close(uint8_t *to)
+{
+    return (size_t)(length_put(to, 3, 0) - to);
+}
+
+size_t load_message_write_batch_max(const struct load_settings *settings, uint32_t count)
+{
+    return (size_t)count * (RECORD_OVERHEAD_MAX + BENCH_KEY_SIZE + settings->value_size) +
+           4 * VARINT_SIZE_MAX;
+}
+
+size_t load_message_write_batch(const struct load_settings *settings, uint64_t number,
+                                uint32_t count, uint64_t first, bool random_keys, uint64_t *random,
+                                uint8_t *to)
+{
+    uint8_t *begin = to;
+    size_t value = field_size(field_size(settings->value_size));
+    size_t record = field_size(BENCH_KEY_SIZE) + value;
+    size_t batch = 1 + varint_size(number) + count * field_size(record);
+
+    to = length_put(to, 2, batch);
+    to = number_put(to, 1, number);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t key = random_keys ? bench_random_next(random) % settings->keys : first + i;
+        to = length_put(to, 2, record);
+        to = key_put(to, 1, key);
+        to = value_put(to, 2, settings->value_size, random);
+    }
+    return (size_t)(to - begin);
+}
+
+/* One field; moves *at behind it. `bytes` is set for fields of bytes, `value` for the others. */
+struct field {
+    uint32_t number;
+    uint64_t value; /* or the size */
+    const uint8_t *bytes;
+};
+
+static uint64_t varint_take(const uint8_t **at, const uint8_t *end)
+{
+    uint64_t value = 0;
+    for (unsigned shift = 0; *at < end && shift < 64; shift += 7) {
+        uint8_t byte = *(*at)++;
+        value |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80) {
+            return value;
+        }
+    }
+    bench_die("an answer ends within a number");
+}
+
+static bool field_take(const uint8_t **at, const uint8_t *end, struct field *field)
+{
+    if (*at == end) {
+        return false;
+    }
+    uint64_t tag = varint_take(at, end);
+    memset(field, 0, sizeof(*field));
+    field->number = (uint32_t)(tag >> 3);
+    uint64_t skipped = 0;
+    switch (tag & 7) {
+    case WIRE_VARINT:
+        field->value = varint_take(at, end);
+        break;
+    case WIRE_BYTES:
+        field->value = varint_take(at, end);
+        field->bytes = *at;
+        skipped = field->value;
+        break;
+    case WIRE_64:
+        skipped = 8;
+        break;
+    case WIRE_32:
+        skipped = 4;
+        break;
+    default:
+        bench_die("an answer has a field of an unknown type");
+    }
+    if (skipped > (uint64_t)(end - *at)) {
+        bench_die("an answer ends within a field");
+    }
+    *at += skipped;
+    return true;
+}
+
+void load_message_read_answer(const uint8_t *bytes, size_t size, struct load_write_answer *answer)
+{
+    const uint8_t *at = bytes;
+    struct field outer;
+    struct field field;
+    memset(answer, 0, sizeof(*answer));
+    if (!field_take(&at, bytes + size, &outer) || outer.bytes == NULL || outer.number < 1 ||
+        outer.number > 3) {
+        bench_die("a write stream gave an answer that is none");
+    }
+    answer->kind = (enum load_answer)(outer.number - 1);
+    at = outer.bytes;
+    while (field_take(&at, outer.bytes + outer.value, &field)) {
+        if (answer->kind != LOAD_ANSWER_CLOSED && field.number == 4) {
+            answer->window_bytes = field.value;
+        } else if (answer->kind == LOAD_ANSWER_ACK && field.number == 1) {
+            answer->number = field.value;
+        } else if (answer->kind == LOAD_ANSWER_ACK && field.number == 3) {
+            answer->is_refused = true;
+        }
+    }
+}
+
+uint64_t load_message_count_documents(const uint8_t *bytes, size_t size)
+{
+    const uint8_t *at = bytes;
+    struct field field;
+    uint64_t count = 0;
+    while (field_take(&at, bytes + size, &field)) {
+        count += field.number == 3;
+    }
+    return count;
+}
