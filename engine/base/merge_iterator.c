@@ -160,8 +160,8 @@ static void turn_child(struct merge_child *child, const struct entry *at, size_t
         }
         return;
     }
-    bool is_equal = entry_compare(iterator->entry.key, iterator->entry.version, at->key,
-                                  at->version) == 0;
+    bool is_equal =
+        entry_compare(iterator->entry.key, iterator->entry.version, at->key, at->version) == 0;
     bool is_earlier = child->place < top_place;
     if (to_forward && is_equal && is_earlier) {
         entry_iterator_next(iterator);

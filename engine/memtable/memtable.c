@@ -49,8 +49,7 @@ static enum polarys_code map_memory(struct memtable *memtable, size_t capacity)
     return POLARYS_OK;
 }
 
-enum polarys_code memtable_create(size_t capacity, struct memtable **out,
-                                  struct polarys_error *err)
+enum polarys_code memtable_create(size_t capacity, struct memtable **out, struct polarys_error *err)
 {
     POLARYS_ASSERT(capacity >= MEMTABLE_BYTES_MIN && capacity <= MEMTABLE_BYTES_MAX);
     *out = NULL;

@@ -61,7 +61,8 @@ uint64_t memtable_range_delete_version(const struct memtable *memtable, struct p
 
 /* Calls `each` for every range delete, in insertion order, as of now. False from `each` stops. */
 void memtable_range_deletes_each(const struct memtable *memtable,
-                                 bool (*each)(void *context, const struct range_delete *range_delete),
+                                 bool (*each)(void *context,
+                                              const struct range_delete *range_delete),
                                  void *context);
 
 /* The newest version that any entry of `key`, or any range delete covering it, has; 0 when none. For the

@@ -51,13 +51,12 @@ static bool splice_follow(struct memtable *memtable, const struct memtable_targe
         }
     }
     for (unsigned level = 0; level < height; level++) {
-        const struct memtable_node *previous =
-            memtable_node_at(memtable, splice->previous[level]);
+        const struct memtable_node *previous = memtable_node_at(memtable, splice->previous[level]);
         splice->links[level] = memtable_link_load(previous, level);
         if (link_offset(splice->links[level]) != 0) {
-            int order = memtable_link_compare(memtable, splice->links[level], target,
-                                              splice->previous_shared[level],
-                                              &splice->next_shared[level]);
+            int order =
+                memtable_link_compare(memtable, splice->links[level], target,
+                                      splice->previous_shared[level], &splice->next_shared[level]);
             POLARYS_ASSERT(order > 0);
         }
     }

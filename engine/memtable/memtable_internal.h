@@ -91,7 +91,7 @@ struct memtable {
 
     /* The writer's. */
     uint64_t height_seed;
-    uint32_t last; /* the node inserted last; 0 before the first */
+    uint32_t last;                 /* the node inserted last; 0 before the first */
     struct memtable_splice splice; /* of a key right after `last` */
 };
 
@@ -139,7 +139,8 @@ static inline void memtable_link_store(struct memtable_node *node, unsigned leve
 
 static inline uint64_t link_make(uint32_t offset, uint32_t shared, uint32_t fragment)
 {
-    return (uint64_t)offset << LINK_OFFSET_SHIFT | (uint64_t)shared << LINK_FRAGMENT_BITS | fragment;
+    return (uint64_t)offset << LINK_OFFSET_SHIFT | (uint64_t)shared << LINK_FRAGMENT_BITS |
+           fragment;
 }
 
 static inline uint32_t link_offset(uint64_t link)
@@ -197,7 +198,8 @@ static inline int memtable_link_compare(const struct memtable *memtable, uint64_
 uint32_t memtable_find(const struct memtable *memtable, const struct memtable_target *target,
                        bool *same_key);
 /* The last node before the target; 0 when there is none. */
-uint32_t memtable_find_before(const struct memtable *memtable, const struct memtable_target *target);
+uint32_t memtable_find_before(const struct memtable *memtable,
+                              const struct memtable_target *target);
 /* The last node of all; 0 when the memtable is empty. */
 uint32_t memtable_find_last(const struct memtable *memtable);
 /* Fills the splice of a target for every level. The writer's. */

@@ -43,8 +43,7 @@ static void iterator_seek_first(struct entry_iterator *base)
 {
     struct memtable_iterator *iterator = from_base(base);
     const struct memtable *memtable = iterator->memtable;
-    land(iterator,
-         link_offset(memtable_link_load(memtable_node_at(memtable, memtable->head), 0)));
+    land(iterator, link_offset(memtable_link_load(memtable_node_at(memtable, memtable->head), 0)));
 }
 
 static void iterator_seek_last(struct entry_iterator *base)

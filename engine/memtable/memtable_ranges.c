@@ -106,7 +106,8 @@ uint64_t memtable_range_delete_version(const struct memtable *memtable, struct p
 }
 
 void memtable_range_deletes_each(const struct memtable *memtable,
-                                 bool (*each)(void *context, const struct range_delete *range_delete),
+                                 bool (*each)(void *context,
+                                              const struct range_delete *range_delete),
                                  void *context)
 {
     size_t count = range_count(memtable);

@@ -43,7 +43,6 @@ int memtable_node_compare(const struct memtable_node *node, const struct memtabl
     return (node->version < target->version) - (node->version > target->version);
 }
 
-
 struct search {
     const struct memtable_node *node; /* the last before the target so far */
     uint32_t offset;                  /* of it */

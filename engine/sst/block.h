@@ -22,7 +22,7 @@ extern "C" {
 enum {
     BLOCK_HEADER_SIZE = 16,
     BLOCK_RESTART_SIZE = 16,
-    BLOCK_PART_SIZE = 8, /* bytes of a key in the restart array */
+    BLOCK_PART_SIZE = 8,      /* bytes of a key in the restart array */
     BLOCK_GROUP_ENTRIES = 16, /* entries between restart points */
 };
 
@@ -77,7 +77,7 @@ NODISCARD enum block_result block_find(const struct block_view *view, struct pol
 
 /* An entry of the group that a backward walk is in. */
 struct block_group_entry {
-    size_t key_at; /* in group_keys */
+    size_t key_at;      /* in group_keys */
     struct entry entry; /* its key is not set */
     const uint8_t *next_record;
     size_t next_value;
@@ -91,8 +91,8 @@ struct block_cursor {
     const uint8_t *next_record; /* after the entry's */
     const uint8_t *group_end;
     size_t next_value;
-    uint32_t group;    /* restart number of the entry */
-    uint32_t in_group; /* entries of the group before it */
+    uint32_t group;        /* restart number of the entry */
+    uint32_t in_group;     /* entries of the group before it */
     uint32_t cached_group; /* that group_entries hold, plus 1; 0 for none */
     uint32_t cached_count;
     struct buffer group_keys;

@@ -141,8 +141,7 @@ enum polarys_code block_builder_finish(struct block_builder *builder, struct buf
     prefix.size = shared_size(prefix, buffer_slice(&builder->last_key));
     fill_parts(builder, prefix.size);
     buffer_clear(payload);
-    enum polarys_code code =
-        buffer_reserve(payload, block_builder_size(builder) + prefix.size);
+    enum polarys_code code = buffer_reserve(payload, block_builder_size(builder) + prefix.size);
     if (code != POLARYS_OK) {
         return code;
     }
@@ -153,7 +152,7 @@ enum polarys_code block_builder_finish(struct block_builder *builder, struct buf
     put_u32_le(header + 12, (uint32_t)prefix.size);
     const struct polarys_slice pieces[] = {
         slice_make(header, sizeof(header)), buffer_slice(&builder->restarts), prefix,
-        buffer_slice(&builder->keys), buffer_slice(&builder->values),
+        buffer_slice(&builder->keys),       buffer_slice(&builder->values),
     };
     for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]) && code == POLARYS_OK; i++) {
         code = buffer_append_slice(payload, pieces[i]);

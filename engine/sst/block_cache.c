@@ -214,8 +214,7 @@ static bool try_pin(struct cached_block *slot, uint64_t file_id, uint64_t offset
 static struct cached_block *chain_find(struct bucket_table *table, uint64_t hash, uint64_t file_id,
                                        uint64_t offset, size_t steps_max)
 {
-    struct cached_block *slot =
-        atomic_load_explicit(bucket_of(table, hash), memory_order_acquire);
+    struct cached_block *slot = atomic_load_explicit(bucket_of(table, hash), memory_order_acquire);
     for (size_t steps = 0; slot != NULL && steps < steps_max; steps++) {
         if (atomic_load_explicit(&slot->offset, memory_order_relaxed) == offset &&
             try_pin(slot, file_id, offset)) {

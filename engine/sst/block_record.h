@@ -77,9 +77,8 @@ static inline bool block_scan_take(const struct block_view *view, struct block_s
         return false;
     }
     uint64_t value_size = value_field >> 1;
-    if (shared > scan->key_size || unshared > cursor_left(&scan->keys) ||
-        shared + unshared == 0 || shared + unshared > TREE_KEY_SIZE_MAX ||
-        scan->value_at > view->values.size ||
+    if (shared > scan->key_size || unshared > cursor_left(&scan->keys) || shared + unshared == 0 ||
+        shared + unshared > TREE_KEY_SIZE_MAX || scan->value_at > view->values.size ||
         value_size > view->values.size - scan->value_at) {
         return false;
     }

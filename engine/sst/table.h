@@ -39,17 +39,17 @@ struct table_env {
 
 struct table_builder_options {
     uint64_t file_id;
-    size_t block_bytes;    /* uncompressed target */
-    int zstd_level;        /* 0 stores blocks as they are */
-    bool is_last_level;    /* no filter is needed below: still written, for misses */
+    size_t block_bytes; /* uncompressed target */
+    int zstd_level;     /* 0 stores blocks as they are */
+    bool is_last_level; /* no filter is needed below: still written, for misses */
 };
 
 /* What the manifest keeps about a file. Keys are tree keys, inclusive; owned (malloc). */
 struct table_meta {
     uint64_t file_id;
     uint64_t file_bytes;
-    uint64_t entry_count;       /* point entries */
-    uint64_t delete_count;      /* of which deletes */
+    uint64_t entry_count;  /* point entries */
+    uint64_t delete_count; /* of which deletes */
     uint64_t range_delete_count;
     uint64_t oldest_version;
     uint64_t newest_version;
@@ -57,7 +57,8 @@ struct table_meta {
     uint32_t key_id;    /* data key it is sealed under */
     uint8_t footer_tag[AEAD_TAG_SIZE];
     struct buffer smallest_key; /* of entries and range delete starts */
-    struct buffer largest_key;  /* of entries, and of range delete ends (exclusive there, kept as is) */
+    struct buffer
+        largest_key; /* of entries, and of range delete ends (exclusive there, kept as is) */
 };
 
 void table_meta_deinit(struct table_meta *meta);
@@ -78,8 +79,7 @@ NODISCARD enum polarys_code table_builder_create(const struct table_env *env,
                                                  struct polarys_error *err);
 /* REQUIRES: entries in entry order, kind put or delete. Errors: IO, DISK_LOW, NO_MEMORY. */
 NODISCARD enum polarys_code table_builder_add(struct table_builder *builder,
-                                              const struct entry *entry,
-                                              struct polarys_error *err);
+                                              const struct entry *entry, struct polarys_error *err);
 /* In any order, any time before finish. Errors: NO_MEMORY. */
 NODISCARD enum polarys_code table_builder_add_range_delete(struct table_builder *builder,
                                                            const struct range_delete *range_delete,

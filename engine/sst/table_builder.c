@@ -57,8 +57,8 @@ enum polarys_code table_builder_create(const struct table_env *env,
         return out_of_memory(err);
     }
     builder->options = *options;
-    enum polarys_code code = table_writer_create(env, options->file_id, options->zstd_level,
-                                                 &builder->writer, err);
+    enum polarys_code code =
+        table_writer_create(env, options->file_id, options->zstd_level, &builder->writer, err);
     if (code != POLARYS_OK) {
         table_builder_destroy(builder);
         return polarys_wrap(err, code, "create table %012llx",
@@ -129,8 +129,7 @@ static enum polarys_code make_separator(struct table_builder *builder, const str
     /* One byte more than is shared, raised by one, is above the last key; take it if it stays below the
      * next and is shorter. */
     if (shared < end && shared + 1 < last.size && last.data[shared] + 1 < next->key.data[shared]) {
-        enum polarys_code code =
-            set_buffer(&builder->separator, slice_make(last.data, shared + 1));
+        enum polarys_code code = set_buffer(&builder->separator, slice_make(last.data, shared + 1));
         if (code == POLARYS_OK) {
             builder->separator.data[shared]++;
         }
@@ -145,10 +144,9 @@ static enum polarys_code finish_partition(struct table_builder *builder,
 {
     struct table_handle filter;
     struct table_handle index;
-    enum polarys_code code =
-        filter_build((const uint64_t *)(void *)builder->hashes.data,
-                     builder->hashes.size / sizeof(uint64_t), TABLE_FILTER_BITS_PER_KEY,
-                     &builder->payload);
+    enum polarys_code code = filter_build((const uint64_t *)(void *)builder->hashes.data,
+                                          builder->hashes.size / sizeof(uint64_t),
+                                          TABLE_FILTER_BITS_PER_KEY, &builder->payload);
     if (code != POLARYS_OK) {
         return out_of_memory(err);
     }
@@ -168,8 +166,7 @@ static enum polarys_code finish_partition(struct table_builder *builder,
     struct entry entry = *separator;
     entry.value = slice_make(value, size);
     builder->footer.partition_count++;
-    return block_builder_add(&builder->top, &entry) == POLARYS_OK ? POLARYS_OK
-                                                                  : out_of_memory(err);
+    return block_builder_add(&builder->top, &entry) == POLARYS_OK ? POLARYS_OK : out_of_memory(err);
 }
 
 /* Lists the waiting data block in the index, now that the entry after it (NULL at the end) is known. */
@@ -196,8 +193,7 @@ static enum polarys_code list_waiting(struct table_builder *builder, const struc
     return POLARYS_OK;
 }
 
-static enum polarys_code finish_data_block(struct table_builder *builder,
-                                           struct polarys_error *err)
+static enum polarys_code finish_data_block(struct table_builder *builder, struct polarys_error *err)
 {
     POLARYS_ASSERT(!builder->has_waiting);
     enum polarys_code code =

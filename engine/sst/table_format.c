@@ -72,9 +72,8 @@ bool table_handle_take(struct cursor *cursor, struct table_handle *handle)
 {
     uint64_t stored_size;
     struct polarys_slice tag;
-    if (!cursor_take_varint(cursor, &handle->offset) ||
-        !cursor_take_varint(cursor, &stored_size) || stored_size > TABLE_STORED_BYTES_MAX ||
-        !cursor_take_bytes(cursor, AEAD_TAG_SIZE, &tag)) {
+    if (!cursor_take_varint(cursor, &handle->offset) || !cursor_take_varint(cursor, &stored_size) ||
+        stored_size > TABLE_STORED_BYTES_MAX || !cursor_take_bytes(cursor, AEAD_TAG_SIZE, &tag)) {
         return false;
     }
     handle->stored_size = (uint32_t)stored_size;
@@ -105,7 +104,8 @@ enum polarys_code table_header_decode(const uint8_t bytes[TABLE_HEADER_SIZE],
         return polarys_fail(err, POLARYS_CORRUPT, "header: bad checksum");
     }
     uint32_t format = get_u32_le(bytes + HEADER_FORMAT);
-    if (format != TABLE_FORMAT_VERSION || get_u32_le(bytes + HEADER_SIZE_FIELD) != TABLE_HEADER_SIZE) {
+    if (format != TABLE_FORMAT_VERSION ||
+        get_u32_le(bytes + HEADER_SIZE_FIELD) != TABLE_HEADER_SIZE) {
         return polarys_fail(err, POLARYS_UNSUPPORTED_FORMAT,
                             "header: format %u, this program reads %d", format,
                             TABLE_FORMAT_VERSION);

@@ -25,18 +25,17 @@ static enum polarys_code check_filter(const struct lookup *lookup,
                                       struct polarys_error *err)
 {
     struct cached_block *pin;
-    enum polarys_code code = table_block_pin(lookup->table, TABLE_BLOCK_FILTER, handle,
-                                             &lookup->access, &pin, err);
+    enum polarys_code code =
+        table_block_pin(lookup->table, TABLE_BLOCK_FILTER, handle, &lookup->access, &pin, err);
     if (code != POLARYS_OK) {
         return code;
     }
-    enum filter_result result =
-        filter_probe(cached_block_bytes(pin), checksum_hash64(lookup->key));
+    enum filter_result result = filter_probe(cached_block_bytes(pin), checksum_hash64(lookup->key));
     cached_block_release(pin);
     *is_absent = result == FILTER_ABSENT;
-    return result == FILTER_BAD ? table_block_corrupt(lookup->table, TABLE_BLOCK_FILTER,
-                                                      handle->offset, err)
-                                : POLARYS_OK;
+    return result == FILTER_BAD
+               ? table_block_corrupt(lookup->table, TABLE_BLOCK_FILTER, handle->offset, err)
+               : POLARYS_OK;
 }
 
 /* Pins a sorted block and finds the first entry at or after the target in it. *pin is NULL when the block

@@ -98,9 +98,9 @@ static bool load_index(struct table_iterator *iterator)
     struct table_partition partition;
     const struct table *table = iterator->table;
     if (!table_partition_decode(table, iterator->top.entry.value, &partition)) {
-        return end_with(iterator, table_block_corrupt(table, TABLE_BLOCK_TOP_INDEX,
-                                                      table->footer.top_index.offset,
-                                                      &iterator->base.error));
+        return end_with(iterator,
+                        table_block_corrupt(table, TABLE_BLOCK_TOP_INDEX,
+                                            table->footer.top_index.offset, &iterator->base.error));
     }
     return load(iterator, &iterator->index, TABLE_BLOCK_INDEX, &partition.index);
 }
@@ -110,17 +110,17 @@ static bool load_data(struct table_iterator *iterator)
 {
     struct table_handle handle;
     if (!table_data_handle_decode(iterator->table, iterator->index.cursor.entry.value, &handle)) {
-        return end_with(iterator, table_block_corrupt(iterator->table, TABLE_BLOCK_INDEX,
-                                                      iterator->index.offset,
-                                                      &iterator->base.error));
+        return end_with(iterator,
+                        table_block_corrupt(iterator->table, TABLE_BLOCK_INDEX,
+                                            iterator->index.offset, &iterator->base.error));
     }
     return load(iterator, &iterator->data, TABLE_BLOCK_DATA, &handle);
 }
 
 static bool check_top(struct table_iterator *iterator, enum block_result result, bool *is_end)
 {
-    return check(iterator, result, TABLE_BLOCK_TOP_INDEX,
-                 iterator->table->footer.top_index.offset, is_end);
+    return check(iterator, result, TABLE_BLOCK_TOP_INDEX, iterator->table->footer.top_index.offset,
+                 is_end);
 }
 
 static bool check_index(struct table_iterator *iterator, enum block_result result, bool *is_end)

@@ -32,8 +32,8 @@ enum polarys_code table_meta_copy(struct table_meta *to, const struct table_meta
 
 void table_file_name(char *name, uint64_t file_id)
 {
-    int size = snprintf(name, VFS_NAME_MAX, "%0*llx%s", FILE_ID_DIGITS,
-                        (unsigned long long)file_id, file_suffix);
+    int size = snprintf(name, VFS_NAME_MAX, "%0*llx%s", FILE_ID_DIGITS, (unsigned long long)file_id,
+                        file_suffix);
     POLARYS_ASSERT(size > 0 && size < VFS_NAME_MAX);
 }
 

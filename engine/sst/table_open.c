@@ -42,9 +42,8 @@ static enum polarys_code read_header(struct table *table, struct polarys_error *
         table->meta.file_bytes = size;
     }
     if (size != table->meta.file_bytes || size < TABLE_HEADER_SIZE + TABLE_TAIL_SIZE) {
-        return polarys_fail(err, POLARYS_CORRUPT,
-                            "file has %" PRIu64 " bytes, expected %" PRIu64, size,
-                            table->meta.file_bytes);
+        return polarys_fail(err, POLARYS_CORRUPT, "file has %" PRIu64 " bytes, expected %" PRIu64,
+                            size, table->meta.file_bytes);
     }
     uint8_t bytes[TABLE_HEADER_SIZE];
     code = vfs_read_exact(table->file, 0, bytes, sizeof(bytes), err);
@@ -83,8 +82,7 @@ static enum polarys_code read_footer(struct table *table, const uint8_t *tag,
         return code;
     }
     if (tag != NULL && memcmp(bytes + TABLE_FOOTER_SIZE, tag, AEAD_TAG_SIZE) != 0) {
-        return polarys_fail(err, POLARYS_TAMPERED,
-                            "footer: not the one that the manifest names");
+        return polarys_fail(err, POLARYS_TAMPERED, "footer: not the one that the manifest names");
     }
     struct table_handle handle = {.offset = table->footer_offset, .stored_size = TABLE_FOOTER_SIZE};
     memcpy(handle.tag, bytes + TABLE_FOOTER_SIZE, AEAD_TAG_SIZE);
@@ -106,13 +104,12 @@ static enum polarys_code read_top_index(struct table *table, struct polarys_erro
     if (handle->stored_size == 0) {
         return POLARYS_OK;
     }
-    enum polarys_code code = table_block_read(table, TABLE_BLOCK_TOP_INDEX, handle, NULL,
-                                              &table->top_block, err);
+    enum polarys_code code =
+        table_block_read(table, TABLE_BLOCK_TOP_INDEX, handle, NULL, &table->top_block, err);
     if (code != POLARYS_OK) {
         return code;
     }
-    if (!block_view_init(&table->top,
-                         slice_make(table->top_block.bytes, table->top_block.size))) {
+    if (!block_view_init(&table->top, slice_make(table->top_block.bytes, table->top_block.size))) {
         return table_block_corrupt(table, TABLE_BLOCK_TOP_INDEX, handle->offset, err);
     }
     return POLARYS_OK;
@@ -124,8 +121,8 @@ static enum polarys_code read_range_deletes(struct table *table, struct polarys_
     if (handle->stored_size == 0) {
         return POLARYS_OK;
     }
-    enum polarys_code code = table_block_read(table, TABLE_BLOCK_RANGE_DELETES, handle, NULL,
-                                              &table->range_block, err);
+    enum polarys_code code =
+        table_block_read(table, TABLE_BLOCK_RANGE_DELETES, handle, NULL, &table->range_block, err);
     if (code != POLARYS_OK) {
         return code;
     }
@@ -137,8 +134,7 @@ static enum polarys_code read_range_deletes(struct table *table, struct polarys_
     if (code == POLARYS_OK) {
         code = range_delete_index_create(table->ranges, table->range_count, &table->range_index);
     }
-    return code == POLARYS_OK ? code
-                              : polarys_fail(err, code, "range delete index: out of memory");
+    return code == POLARYS_OK ? code : polarys_fail(err, code, "range delete index: out of memory");
 }
 
 /* The steps of opening; *offset is where the step that failed was. */
@@ -284,8 +280,8 @@ void table_range_deletes_each(const struct table *table,
 size_t table_memory_bytes(const struct table *table)
 {
     size_t bytes = sizeof(*table) + table->top_block.size + table->range_block.size +
-                   table->range_count * sizeof(*table->ranges) +
-                   table->meta.smallest_key.capacity + table->meta.largest_key.capacity;
+                   table->range_count * sizeof(*table->ranges) + table->meta.smallest_key.capacity +
+                   table->meta.largest_key.capacity;
     if (table->range_index != NULL) {
         bytes += range_delete_index_bytes(table->range_index);
     }

@@ -22,9 +22,9 @@ enum polarys_code table_properties_encode(const struct table_meta *meta,
                                           struct buffer *payload)
 {
     const uint64_t fields[] = {
-        PROPERTIES_VERSION,   meta->entry_count,     meta->delete_count,
-        meta->range_delete_count, meta->oldest_version,  meta->newest_version,
-        meta->raw_bytes,      options->block_bytes,  (uint64_t)(uint32_t)options->zstd_level,
+        PROPERTIES_VERSION,       meta->entry_count,    meta->delete_count,
+        meta->range_delete_count, meta->oldest_version, meta->newest_version,
+        meta->raw_bytes,          options->block_bytes, (uint64_t)(uint32_t)options->zstd_level,
         options->is_last_level,
     };
     enum polarys_code code = POLARYS_OK;

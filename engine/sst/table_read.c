@@ -115,9 +115,8 @@ static enum polarys_code read_stored(const struct table *table, const struct tab
 }
 
 enum polarys_code table_block_read(const struct table *table, enum table_block_kind kind,
-                                   const struct table_handle *handle,
-                                   struct table_readahead *ahead, struct table_block *block,
-                                   struct polarys_error *err)
+                                   const struct table_handle *handle, struct table_readahead *ahead,
+                                   struct table_block *block, struct polarys_error *err)
 {
     POLARYS_ASSERT(handle_is_inside(table, handle));
     uint8_t *stored = table_block_alloc(handle->stored_size);
@@ -136,8 +135,8 @@ enum polarys_code table_block_read(const struct table *table, enum table_block_k
 
 /* Puts a block that was read where `flags` say, and pins it. Takes over its bytes. */
 static enum polarys_code keep_block(struct table *table, const struct table_block *block,
-                                   uint64_t offset, unsigned flags, struct cached_block **pin,
-                                   struct polarys_error *err)
+                                    uint64_t offset, unsigned flags, struct cached_block **pin,
+                                    struct polarys_error *err)
 {
     *pin = (flags & TABLE_READ_NO_FILL) != 0
                ? cached_block_create(block->bytes, block->size)

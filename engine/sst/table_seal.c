@@ -135,8 +135,7 @@ enum polarys_code table_block_open(const struct table_sealer *sealer, enum table
     block->bytes = NULL;
     block->size = 0;
     size_t payload_size = handle->stored_size - 1;
-    enum polarys_code code =
-        table_open_sealed(sealer, kind, handle, take_stored, take_stored, err);
+    enum polarys_code code = table_open_sealed(sealer, kind, handle, take_stored, take_stored, err);
     if (code != POLARYS_OK) {
         free(take_stored);
         return code;
@@ -150,8 +149,8 @@ enum polarys_code table_block_open(const struct table_sealer *sealer, enum table
         code = table_codec_decompress(slice_make(take_stored, payload_size), block, err);
         break;
     default:
-        code = polarys_fail(err, POLARYS_CORRUPT, "unknown compression %u",
-                            take_stored[payload_size]);
+        code =
+            polarys_fail(err, POLARYS_CORRUPT, "unknown compression %u", take_stored[payload_size]);
         break;
     }
     free(take_stored);

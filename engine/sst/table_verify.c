@@ -134,9 +134,8 @@ static enum polarys_code verify_index(struct verify *verify, struct polarys_slic
     if (result == BLOCK_BAD) {
         verify->bad_count++;
     }
-    return result == BLOCK_NO_MEMORY
-               ? polarys_fail(err, POLARYS_NO_MEMORY, "verify: out of memory")
-               : code;
+    return result == BLOCK_NO_MEMORY ? polarys_fail(err, POLARYS_NO_MEMORY, "verify: out of memory")
+                                     : code;
 }
 
 static enum polarys_code verify_partition(struct verify *verify, struct polarys_slice value,
@@ -189,9 +188,8 @@ static enum polarys_code verify_partitions(struct verify *verify, struct polarys
     if (result == BLOCK_BAD) {
         verify->bad_count++;
     }
-    return result == BLOCK_NO_MEMORY
-               ? polarys_fail(err, POLARYS_NO_MEMORY, "verify: out of memory")
-               : code;
+    return result == BLOCK_NO_MEMORY ? polarys_fail(err, POLARYS_NO_MEMORY, "verify: out of memory")
+                                     : code;
 }
 
 /* Reads again what table_open read, from the disk as it is now, and the properties. */
@@ -214,9 +212,9 @@ static enum polarys_code verify_others(struct verify *verify, struct polarys_err
         if (block.bytes != NULL && kinds[i] == TABLE_BLOCK_PROPERTIES) {
             struct table_meta meta = {0};
             code = table_properties_decode(slice_make(block.bytes, block.size), &meta);
-            verify->bad_count += code == POLARYS_CORRUPT ||
-                                 (code == POLARYS_OK &&
-                                  meta.entry_count != verify->table->meta.entry_count);
+            verify->bad_count +=
+                code == POLARYS_CORRUPT ||
+                (code == POLARYS_OK && meta.entry_count != verify->table->meta.entry_count);
             table_meta_deinit(&meta);
         }
         free(block.bytes);

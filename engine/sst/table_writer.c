@@ -66,9 +66,8 @@ static enum polarys_code begin_file(struct table_writer *writer, uint64_t file_i
     return code;
 }
 
-enum polarys_code table_writer_create(const struct table_env *env, uint64_t file_id,
-                                      int zstd_level, struct table_writer **out,
-                                      struct polarys_error *err)
+enum polarys_code table_writer_create(const struct table_env *env, uint64_t file_id, int zstd_level,
+                                      struct table_writer **out, struct polarys_error *err)
 {
     *out = NULL;
     enum polarys_code code;
@@ -219,8 +218,8 @@ enum polarys_code table_writer_block(struct table_writer *writer, enum table_blo
 }
 
 enum polarys_code table_writer_finish(struct table_writer *writer,
-                                      const struct table_footer *footer,
-                                      uint8_t tag[AEAD_TAG_SIZE], struct polarys_error *err)
+                                      const struct table_footer *footer, uint8_t tag[AEAD_TAG_SIZE],
+                                      struct polarys_error *err)
 {
     uint8_t bytes[TABLE_FOOTER_SIZE];
     table_footer_encode(footer, bytes);

@@ -72,7 +72,8 @@ Damage read_everything(World &world, const table_meta &meta, const Model &model)
         EXPECT_EQ(stored.value, got.value);
     }
     for (const Range &range : ranges) {
-        EXPECT_EQ(range.version, table_range_delete_version(table, slice(range.start), VERSION_MAX));
+        EXPECT_EQ(range.version,
+                  table_range_delete_version(table, slice(range.start), VERSION_MAX));
     }
     entry_iterator *iterator = nullptr;
     EXPECT_EQ(POLARYS_OK, table_iterator_create(table, TABLE_READ_NO_FILL, &iterator, nullptr));
@@ -132,7 +133,8 @@ TEST_F(TableTamper, AnyByteFlippedIsDetected)
 
 TEST_F(TableTamper, AnyCutOrGrowthIsDetected)
 {
-    for (uint64_t size = 0; size < meta.file_bytes + 40; size += size < meta.file_bytes - 40 ? 97 : 1) {
+    for (uint64_t size = 0; size < meta.file_bytes + 40;
+         size += size < meta.file_bytes - 40 ? 97 : 1) {
         if (size == meta.file_bytes) {
             continue;
         }
@@ -244,5 +246,5 @@ TEST_F(TableTamper, AMissingFileIsNamed)
     EXPECT_NE(nullptr, strstr(err.message, "000000000001.sst")) << err.message;
 }
 
-}  // namespace
-}  // namespace sst_test
+} // namespace
+} // namespace sst_test

@@ -124,8 +124,7 @@ entry_iterator *make_list(std::vector<Item> items, int fail_after = 0)
 entry_iterator *merge_of(std::vector<entry_iterator *> children)
 {
     entry_iterator *merge = nullptr;
-    EXPECT_EQ(POLARYS_OK,
-              merge_iterator_create(children.data(), children.size(), &merge, nullptr));
+    EXPECT_EQ(POLARYS_OK, merge_iterator_create(children.data(), children.size(), &merge, nullptr));
     return merge;
 }
 
@@ -133,9 +132,9 @@ Item shown(const entry_iterator *merge)
 {
     size_t place;
     memcpy(&place, merge->entry.value.data, sizeof(place));
-    return {std::string(reinterpret_cast<const char *>(merge->entry.key.data),
-                        merge->entry.key.size),
-            merge->entry.version, place};
+    return {
+        std::string(reinterpret_cast<const char *>(merge->entry.key.data), merge->entry.key.size),
+        merge->entry.version, place};
 }
 
 void expect_at(const entry_iterator *merge, const std::vector<Item> &all, ptrdiff_t at)
@@ -283,4 +282,4 @@ TEST(MergeIterator, StopsWithTheErrorOfAChildThatTurnsRound)
     entry_iterator_destroy(merge);
 }
 
-}  // namespace
+} // namespace

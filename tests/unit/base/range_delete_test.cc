@@ -149,4 +149,4 @@ TEST(RangeDeleteIndex, ReportsEachFailedAllocation)
     EXPECT_GE(failures, 5u);
 }
 
-}  // namespace
+} // namespace

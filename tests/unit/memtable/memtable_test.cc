@@ -449,7 +449,8 @@ TEST(Memtable, IsReadWhileItIsWritten)
             uint64_t last_version = UINT64_MAX;
             for (int i = 0; i < 20 && iterator->is_valid; i++) {
                 std::string at = text_of(iterator->entry.key);
-                wrong += at < last_key || (at == last_key && iterator->entry.version >= last_version);
+                wrong +=
+                    at < last_key || (at == last_key && iterator->entry.version >= last_version);
                 last_key = at;
                 last_version = iterator->entry.version;
                 entry_iterator_next(iterator);
@@ -485,4 +486,4 @@ TEST(Memtable, IsReadWhileItIsWritten)
     memtable_unref(memtable);
 }
 
-}  // namespace
+} // namespace

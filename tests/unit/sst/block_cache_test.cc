@@ -312,4 +312,4 @@ TEST_F(BlockCacheTest, IsRightUnderManyThreads)
     EXPECT_EQ(0u, stats().block_count);
 }
 
-}  // namespace
+} // namespace

@@ -27,7 +27,9 @@ std::string payload_of(const Model &model)
 }
 
 struct Cursor : block_cursor {
-    Cursor() : block_cursor() {}
+    Cursor() : block_cursor()
+    {
+    }
     ~Cursor()
     {
         block_cursor_deinit(this);
@@ -92,7 +94,8 @@ TEST(Block, IsWalkedAndSearchedAsASortedMap)
 TEST(Block, HoldsAnyVersions)
 {
     Model model;
-    for (uint64_t version : {uint64_t{0}, uint64_t{1}, uint64_t{1} << 63, VERSION_MAX, UINT64_MAX}) {
+    for (uint64_t version :
+         {uint64_t{0}, uint64_t{1}, uint64_t{1} << 63, VERSION_MAX, UINT64_MAX}) {
         model[{"samesamesame", version}] = {ENTRY_PUT, std::to_string(version)};
     }
     std::string payload = payload_of(model);
@@ -163,7 +166,8 @@ TEST(Block, SurvivesAnyFlipAndCut)
     for (int i = 0; i < 3000; i++) {
         std::string bad = payload;
         for (uint64_t flips = 1 + sim_random_below(&random, 20); flips > 0; flips--) {
-            bad[sim_random_below(&random, bad.size())] = static_cast<char>(sim_random_next(&random));
+            bad[sim_random_below(&random, bad.size())] =
+                static_cast<char>(sim_random_next(&random));
         }
         ASSERT_NO_FATAL_FAILURE(exercise(bad));
     }
@@ -201,20 +205,22 @@ TEST(Block, ReportsFailedAllocations)
         }
     }
     EXPECT_GT(n, 5u);
-    std::string payload = payload_of({{{"some key", 1}, {ENTRY_PUT, "v"}}, {{"some key2", 1}, {ENTRY_PUT, "v"}}});
+    std::string payload =
+        payload_of({{{"some key", 1}, {ENTRY_PUT, "v"}}, {{"some key2", 1}, {ENTRY_PUT, "v"}}});
     block_view view;
     ASSERT_TRUE(block_view_init(&view, slice(payload)));
     for (int move = 0; move < 3; move++) {
         Cursor cursor;
         block_cursor_set(&cursor, &view);
         fault_alloc_fail_at(1);
-        block_result result = move == 0   ? block_cursor_first(&cursor)
-                              : move == 1 ? block_cursor_last(&cursor)
-                                          : block_cursor_seek(&cursor, slice_from_text("some key2"), 1);
+        block_result result = move == 0 ? block_cursor_first(&cursor)
+                              : move == 1
+                                  ? block_cursor_last(&cursor)
+                                  : block_cursor_seek(&cursor, slice_from_text("some key2"), 1);
         EXPECT_EQ(1u, fault_alloc_disarm());
         EXPECT_EQ(BLOCK_NO_MEMORY, result);
     }
 }
 
-}  // namespace
-}  // namespace sst_test
+} // namespace
+} // namespace sst_test

@@ -89,4 +89,4 @@ TEST(Filter, IsTheSameOnEveryMachine)
     buffer_deinit(&payload);
 }
 
-}  // namespace
+} // namespace

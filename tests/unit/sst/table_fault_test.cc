@@ -47,7 +47,8 @@ polarys_code read_all(World &world, const table_meta &meta, const Model &model, 
     if (code == POLARYS_OK) {
         block_cache_forget_file(world.cache, meta.file_id);
         size_t count = 0;
-        for (entry_iterator_seek_first(iterator); iterator->is_valid; entry_iterator_next(iterator)) {
+        for (entry_iterator_seek_first(iterator); iterator->is_valid;
+             entry_iterator_next(iterator)) {
             count++;
         }
         code = iterator->code;
@@ -81,8 +82,10 @@ TEST(TableFault, FailedDiskCallsFailTheBuildAndLeaveNoFile)
                 EXPECT_EQ(POLARYS_OK, code) << err.message;
                 break;
             }
-            EXPECT_EQ(kind == SIM_FAULT_ENOSPC ? POLARYS_DISK_LOW : POLARYS_IO, code) << err.message;
-            EXPECT_NE(std::string::npos, std::string(err.message).find("000000000001")) << err.message;
+            EXPECT_EQ(kind == SIM_FAULT_ENOSPC ? POLARYS_DISK_LOW : POLARYS_IO, code)
+                << err.message;
+            EXPECT_NE(std::string::npos, std::string(err.message).find("000000000001"))
+                << err.message;
             EXPECT_EQ(0u, meta.file_bytes);
             EXPECT_FALSE(file_exists(world)) << "call " << n;
             ASSERT_LT(n, 100u);
@@ -122,7 +125,8 @@ TEST(TableFault, FailedReadsAreReportedAndPass)
             break;
         }
         EXPECT_EQ(POLARYS_IO, code) << err.message;
-        EXPECT_NE(std::string::npos, std::string(err.message).find("000000000001.sst")) << err.message;
+        EXPECT_NE(std::string::npos, std::string(err.message).find("000000000001.sst"))
+            << err.message;
         ASSERT_LT(n, 500u);
     }
     EXPECT_GT(n, 10u);
@@ -209,5 +213,5 @@ TEST(TableFault, FailedAllocationsFailReadsAndPass)
     EXPECT_GT(n, 20u);
 }
 
-}  // namespace
-}  // namespace sst_test
+} // namespace
+} // namespace sst_test

@@ -61,7 +61,8 @@ inline std::string text_of(polarys_slice bytes)
 inline std::string number_key(uint64_t number)
 {
     char key[48];
-    snprintf(key, sizeof(key), "\1\1\1\1\1\1\1\1key%010llu", static_cast<unsigned long long>(number));
+    snprintf(key, sizeof(key), "\1\1\1\1\1\1\1\1key%010llu",
+             static_cast<unsigned long long>(number));
     return key;
 }
 
@@ -82,8 +83,10 @@ inline Model random_model(sim_random *random, size_t count, size_t key_size_max,
     for (size_t i = 0; i < count; i++) {
         Position at{hard_key(random, key_size_max), 1 + sim_random_below(random, version_max)};
         bool is_delete = sim_random_chance(random, 6);
-        model[at] = {is_delete ? ENTRY_DELETE : ENTRY_PUT,
-                     is_delete ? "" : std::string(sim_random_below(random, 60), static_cast<char>('a' + i % 26))};
+        model[at] = {
+            is_delete ? ENTRY_DELETE : ENTRY_PUT,
+            is_delete ? ""
+                      : std::string(sim_random_below(random, 60), static_cast<char>('a' + i % 26))};
     }
     return model;
 }
@@ -156,7 +159,9 @@ inline void expect_random_steps(entry_iterator *iterator, const Model &model, si
 
 // A meta that frees itself.
 struct Meta : table_meta {
-    Meta() : table_meta() {}
+    Meta() : table_meta()
+    {
+    }
     ~Meta()
     {
         table_meta_deinit(this);
@@ -173,7 +178,8 @@ struct World {
         sim_random_init(&random, seed);
         sim_clock_init(&clock);
         polarys_error err = {};
-        keyring_options options = {sim_disk_vfs(disk), "/db", &random.base, &clock.base, &master, 1};
+        keyring_options options = {sim_disk_vfs(disk), "/db",   &random.base,
+                                   &clock.base,        &master, 1};
         EXPECT_EQ(POLARYS_OK, vfs_make_dir(options.vfs, "/db", &err));
         EXPECT_EQ(POLARYS_OK, keyring_create(&options, &keyring, &err)) << err.message;
         EXPECT_EQ(POLARYS_OK, block_cache_create(cache_bytes, &cache, &err));
@@ -285,6 +291,6 @@ inline void expect_get(table *table, const Model &model, const std::string &key,
     }
 }
 
-}  // namespace sst_test
+} // namespace sst_test
 
 #endif

@@ -34,16 +34,30 @@ TEST(TableFormat, SortedBlockIsAsWritten)
     }
     buffer payload = {};
     ASSERT_EQ(POLARYS_OK, block_builder_finish(&builder, &payload));
-    EXPECT_EQ("01000000"  // groups
-              "03000000"  // entries
-              "18000000"  // bytes of key records
-              "08000000"  // bytes of the prefix
-              "00000000" "00000000" "0000000000000031"  // restart: "1" after the prefix
-              "7461626c656b6579"                        // prefix
-              "00" "09" "0a" "ac02" "7461626c656b657931"
-              "09" "00" "01" "01"
-              "08" "02" "02" "04" "3232"
-              "6669727374" "78",
+    EXPECT_EQ("01000000" // groups
+              "03000000" // entries
+              "18000000" // bytes of key records
+              "08000000" // bytes of the prefix
+              "00000000"
+              "00000000"
+              "0000000000000031" // restart: "1" after the prefix
+              "7461626c656b6579" // prefix
+              "00"
+              "09"
+              "0a"
+              "ac02"
+              "7461626c656b657931"
+              "09"
+              "00"
+              "01"
+              "01"
+              "08"
+              "02"
+              "02"
+              "04"
+              "3232"
+              "6669727374"
+              "78",
               hex(buffer_slice(&payload)));
     buffer_deinit(&payload);
     block_builder_deinit(&builder);
@@ -68,9 +82,9 @@ TEST(TableFormat, HandleIsAsWritten)
 
 TEST(TableFormat, HandlesOfImpossibleBlocksAreRefused)
 {
-    for (table_handle bad : {table_handle{0, 5, {}}, table_handle{127, 5, {}},
-                             table_handle{200, 0, {}}, table_handle{UINT64_MAX - 2, 5, {}},
-                             table_handle{200, TABLE_STORED_BYTES_MAX + 1, {}}}) {
+    for (table_handle bad :
+         {table_handle{0, 5, {}}, table_handle{127, 5, {}}, table_handle{200, 0, {}},
+          table_handle{UINT64_MAX - 2, 5, {}}, table_handle{200, TABLE_STORED_BYTES_MAX + 1, {}}}) {
         uint8_t bytes[TABLE_HANDLE_SIZE_MAX];
         size_t size = table_handle_put(bytes, &bad);
         cursor cursor = cursor_make(slice_make(bytes, size));
@@ -84,8 +98,15 @@ TEST(TableFormat, HeaderIsAsWrittenAndChecked)
     table_header header = {{1, 2, 3}, 0x1122334455667788, 7, {9, 8, 7}};
     uint8_t bytes[TABLE_HEADER_SIZE];
     table_header_encode(&header, bytes);
-    EXPECT_EQ("504c52535441420a" "01000000" "80000000", hex(slice_make(bytes, 16)));
-    EXPECT_EQ("8877665544332211" "07000000" "00000000" "090807", hex(slice_make(bytes + 32, 19)));
+    EXPECT_EQ("504c52535441420a"
+              "01000000"
+              "80000000",
+              hex(slice_make(bytes, 16)));
+    EXPECT_EQ("8877665544332211"
+              "07000000"
+              "00000000"
+              "090807",
+              hex(slice_make(bytes + 32, 19)));
     EXPECT_EQ(checksum_crc32c(0, bytes, 124), get_u32_le(bytes + 124));
     table_header back;
     ASSERT_EQ(POLARYS_OK, table_header_decode(bytes, &back, nullptr));
@@ -109,8 +130,14 @@ TEST(TableFormat, FooterIsAsWrittenAndChecked)
     footer.properties = {1050, 60, {2}};
     uint8_t bytes[TABLE_FOOTER_SIZE];
     table_footer_encode(&footer, bytes);
-    EXPECT_EQ("01000000" "00000000" "0300000000000000" "0100000000000000" "e803000000000000" "32000000"
-              "00000000" "01",
+    EXPECT_EQ("01000000"
+              "00000000"
+              "0300000000000000"
+              "0100000000000000"
+              "e803000000000000"
+              "32000000"
+              "00000000"
+              "01",
               hex(slice_make(bytes, 41)));
     table_footer back;
     polarys_slice all = slice_make(bytes, sizeof(bytes));
@@ -133,7 +160,16 @@ TEST(TableFormat, RangeDeletesAreSortedAndAsWritten)
                            {slice_from_text("a"), slice_from_text("b"), 300}};
     buffer payload = {};
     ASSERT_EQ(POLARYS_OK, range_deletes_encode(list, 3, &payload));
-    EXPECT_EQ("03" "0161" "0162" "ac02" "0161" "026262" "06" "0163" "0164" "05",
+    EXPECT_EQ("03"
+              "0161"
+              "0162"
+              "ac02"
+              "0161"
+              "026262"
+              "06"
+              "0163"
+              "0164"
+              "05",
               hex(buffer_slice(&payload)));
     range_delete *back;
     size_t count;
@@ -165,7 +201,8 @@ TEST(TableFormat, PropertiesComeBackAndNothingShorterDoes)
     table_builder_options options = {1, 16384, 3, true};
     buffer payload = {};
     ASSERT_EQ(POLARYS_OK, table_properties_encode(&meta, &options, &payload));
-    EXPECT_EQ("01e8070a0205feffffffffffffffff01b960808001030102616102" "7a7a",
+    EXPECT_EQ("01e8070a0205feffffffffffffffff01b960808001030102616102"
+              "7a7a",
               hex(slice_make(payload.data, 29)));
     Meta back;
     ASSERT_EQ(POLARYS_OK, table_properties_decode(buffer_slice(&payload), &back));
@@ -174,11 +211,10 @@ TEST(TableFormat, PropertiesComeBackAndNothingShorterDoes)
     EXPECT_EQ("zz", text_of(buffer_slice(&back.largest_key)));
     for (size_t cut = 0; cut < payload.size; cut++) {
         Meta other;
-        EXPECT_EQ(POLARYS_CORRUPT,
-                  table_properties_decode(slice_make(payload.data, cut), &other));
+        EXPECT_EQ(POLARYS_CORRUPT, table_properties_decode(slice_make(payload.data, cut), &other));
     }
     buffer_deinit(&payload);
 }
 
-}  // namespace
-}  // namespace sst_test
+} // namespace
+} // namespace sst_test

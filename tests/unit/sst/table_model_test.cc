@@ -50,9 +50,8 @@ TEST(TableModel, MemtableAndTablesAndMergeAreOneSortedMap)
             world.build(i, parts[i], {}, &metas[i], 1024, static_cast<int>(i % 2));
             tables.push_back(world.open(metas[i]));
             entry_iterator *child = nullptr;
-            ASSERT_EQ(POLARYS_OK, table_iterator_create(tables.back(),
-                                                        i % 2 ? TABLE_READ_AHEAD : 0, &child,
-                                                        nullptr));
+            ASSERT_EQ(POLARYS_OK, table_iterator_create(tables.back(), i % 2 ? TABLE_READ_AHEAD : 0,
+                                                        &child, nullptr));
             children.push_back(child);
         }
         // The memtable takes its part in the order of versions.
@@ -95,5 +94,5 @@ TEST(TableModel, MemtableAndTablesAndMergeAreOneSortedMap)
     }
 }
 
-}  // namespace
-}  // namespace sst_test
+} // namespace
+} // namespace sst_test
