@@ -411,6 +411,22 @@ TEST(Memtable, FindsRangeDeletesWithoutMemoryForAnIndex)
     memtable_unref(memtable);
 }
 
+// How many of the next steps lead to an entry that does not sort after the one before it.
+uint64_t disorder_ahead(entry_iterator *iterator, int steps)
+{
+    uint64_t wrong = 0;
+    std::string last_key;
+    uint64_t last_version = UINT64_MAX;
+    for (int i = 0; i < steps && iterator->is_valid; i++) {
+        std::string at = text_of(iterator->entry.key);
+        wrong += at < last_key || (at == last_key && iterator->entry.version >= last_version);
+        last_key = at;
+        last_version = iterator->entry.version;
+        entry_iterator_next(iterator);
+    }
+    return wrong;
+}
+
 // Readers run while the writer inserts: each sees every entry at or below what was published before it
 // began, whole, and walks in order.
 TEST(Memtable, IsReadWhileItIsWritten)
@@ -445,16 +461,7 @@ TEST(Memtable, IsReadWhileItIsWritten)
                      text_of(found.value) != std::to_string(version);
             (void)memtable_range_delete_version(memtable, slice(key), snapshot);
             entry_iterator_seek(iterator, slice(key), version);
-            std::string last_key = key;
-            uint64_t last_version = UINT64_MAX;
-            for (int i = 0; i < 20 && iterator->is_valid; i++) {
-                std::string at = text_of(iterator->entry.key);
-                wrong +=
-                    at < last_key || (at == last_key && iterator->entry.version >= last_version);
-                last_key = at;
-                last_version = iterator->entry.version;
-                entry_iterator_next(iterator);
-            }
+            wrong += disorder_ahead(iterator, 20);
             if (iterator->is_valid) {
                 entry_iterator_previous(iterator);
                 wrong += !iterator->is_valid;
