@@ -18,7 +18,7 @@
 #include "bench/support/bench.h"
 #include "engine/commit/commit.h"
 #include "engine/sst/block_cache.h"
-#include "engine/vfs/vfs_posix.h"
+#include "engine/vfs/vfs.h"
 
 enum {
     THREADS_MAX = 256,
