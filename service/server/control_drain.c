@@ -49,7 +49,32 @@ static void grace_end(struct control *control)
         return;
     }
     server_phase_set(control->server, SERVER_STOPPING);
+    control->busy_ns = timing_now_ns();
     state_enter(control, CONTROL_WAITING, control->config->drain_timeout_ms);
+}
+
+/*
+ * True when no call has been under way for a while. What keeps the server then are connections
+ * whose clients do not answer the farewell, such as those that sleep between calls.
+ */
+static bool is_quiet(struct control *control)
+{
+    uint64_t now_ns = timing_now_ns();
+    if (server_calls_under_way(control->server) > 0) {
+        control->busy_ns = now_ns;
+    }
+    return now_ns - control->busy_ns >= (uint64_t)CONTROL_QUIET_MS * TIMING_NS_PER_MS;
+}
+
+static void calls_cancel(struct control *control)
+{
+    uint64_t calls = server_calls_under_way(control->server);
+    if (calls > 0) {
+        polarys_log(POLARYS_LOG_WARN, "server", "cancelling %llu calls that are under way",
+                    (unsigned long long)calls);
+    }
+    server_cancel(control->server);
+    state_enter(control, CONTROL_CANCELLED, CONTROL_CANCEL_MS);
 }
 
 void control_drain_step(struct control *control)
@@ -65,11 +90,8 @@ void control_drain_step(struct control *control)
         if (server_is_idle(control->server)) {
             state_enter(control, CONTROL_ENDED, 0);
             ev_break(control->loop, EVBREAK_ALL);
-        } else if (is_over) {
-            polarys_log(POLARYS_LOG_WARN, "server", "cancelling %llu calls that are under way",
-                        (unsigned long long)server_calls_under_way(control->server));
-            server_cancel(control->server);
-            state_enter(control, CONTROL_CANCELLED, CONTROL_CANCEL_MS);
+        } else if (is_over || is_quiet(control)) {
+            calls_cancel(control);
         }
         break;
     case CONTROL_CANCELLED:

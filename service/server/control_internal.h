@@ -21,6 +21,7 @@ extern "C" {
 enum {
     CONTROL_STEP_MS = 20,     /* between two looks while going down */
     CONTROL_WATCH_MS = 500,   /* between two looks at the store and the connections */
+    CONTROL_QUIET_MS = 300,   /* without a call, before idle connections are cut */
     CONTROL_CANCEL_MS = 5000, /* for calls to end once they are cancelled */
 };
 
@@ -54,6 +55,7 @@ struct control {
     bool is_leaving;  /* the process is to end */
     bool is_hastened; /* asked a second time */
     bool has_failed;
+    uint64_t busy_ns;      /* when a call was seen last, while going down */
     uint64_t state_end_ns; /* when the state is left at the latest */
 
     struct ev_signal on_term;
