@@ -52,21 +52,21 @@ class Server:
         self.process = subprocess.Popen(
             [SERVER, "--dev", "--data-dir", self.data_dir, "--listen", f"127.0.0.1:{self.port}",
              "--admin-listen", f"127.0.0.1:{self.admin}"], stdout=self.log, stderr=self.log)
-        self.channel = grpc.insecure_channel(
-            f"127.0.0.1:{self.port}",
-            options=[("grpc.initial_reconnect_backoff_ms", 50), ("grpc.use_local_subchannel_pool", 1),
-                     ("grpc.max_receive_message_length", 64 << 20)])
-        tables = table_pb2_grpc.TableServiceStub(self.channel)
         while True:
             if self.process.poll() is not None:
                 raise AssertionError(f"the server did not start: status {self.process.returncode}")
-            try:
-                tables.ListTables(table_pb2.ListTablesRequest(), timeout=5)
-                return time.monotonic() - begun
-            except grpc.RpcError as error:
-                if error.code() != grpc.StatusCode.UNAVAILABLE or time.monotonic() - begun > 60:
-                    raise
-                time.sleep(0.02)
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    break
+            assert time.monotonic() - begun < 60, "the server does not listen after a minute"
+            time.sleep(0.01)
+        seconds = time.monotonic() - begun
+        self.channel = grpc.insecure_channel(
+            f"127.0.0.1:{self.port}", options=[("grpc.use_local_subchannel_pool", 1),
+                                               ("grpc.max_receive_message_length", 64 << 20)])
+        table_pb2_grpc.TableServiceStub(self.channel).ListTables(
+            table_pb2.ListTablesRequest(), timeout=30, wait_for_ready=True)
+        return seconds
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
@@ -155,7 +155,8 @@ def check(server, batches, acked):
             found[document.key] = document.value.json
     for number, batch in enumerate(batches[:acked], 1):
         for key, text in batch:
-            assert found.get(key) == text, f"batch {number}, key {key}: acknowledged and not there as written"
+            assert found.get(key) == text, (f"batch {number}, key {key}: acknowledged and not there as written: "
+                                              f"{str(found.get(key))[:80]!r} instead of {text[:80]!r}")
     return len(found)
 
 
