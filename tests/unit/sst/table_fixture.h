@@ -1,6 +1,8 @@
-// SPDX-License-Identifier: Apache-2.0
-// A store's worth of surroundings for table files, on a simulated disk, and entries as values. A model is
-// a sorted map in entry order; what a file gives back is compared with it. Nothing here knows the format.
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A store's worth of surroundings for table files, on a simulated disk, and entries as values. A model is
+ * a sorted map in entry order; what a file gives back is compared with it. Nothing here knows the format.
+ */
 #ifndef TESTS_UNIT_SST_TABLE_FIXTURE_H
 #define TESTS_UNIT_SST_TABLE_FIXTURE_H
 
