@@ -66,10 +66,9 @@ static enum polarys_code build_covers(struct compaction_filter *filter, struct r
     return POLARYS_OK;
 }
 
-enum polarys_code compaction_filter_init(struct compaction_filter *filter,
-                                         const uint64_t *versions, size_t version_count,
-                                         uint64_t history_start, struct range_delete *items,
-                                         size_t item_count)
+enum polarys_code compaction_filter_init(struct compaction_filter *filter, const uint64_t *versions,
+                                         size_t version_count, uint64_t history_start,
+                                         struct range_delete *items, size_t item_count)
 {
     memset(filter, 0, sizeof(*filter));
     filter->snapshots = malloc((version_count + 1) * sizeof(filter->snapshots[0]));
@@ -84,8 +83,7 @@ enum polarys_code compaction_filter_init(struct compaction_filter *filter,
         }
     }
     filter->snapshots[filter->snapshot_count++] = history_start;
-    enum polarys_code code =
-        item_count == 0 ? POLARYS_OK : build_covers(filter, items, item_count);
+    enum polarys_code code = item_count == 0 ? POLARYS_OK : build_covers(filter, items, item_count);
     if (code != POLARYS_OK) {
         compaction_filter_deinit(filter);
     }
@@ -190,7 +188,8 @@ static enum polarys_code keep_recent(struct compaction_filter *filter, struct ra
         if (stripe_of(filter, items[i].version) != filter->snapshot_count) {
             continue;
         }
-        struct range_delete *last = kept->count == first_kept ? NULL : &kept->items[kept->count - 1];
+        struct range_delete *last =
+            kept->count == first_kept ? NULL : &kept->items[kept->count - 1];
         if (last != NULL && last->version == items[i].version &&
             slice_compare(items[i].start, last->end) <= 0) {
             if (slice_compare(last->end, items[i].end) < 0) {
@@ -210,8 +209,8 @@ enum polarys_code compaction_filter_range_deletes(struct compaction_filter *filt
                                                   struct range_delete *items, size_t item_count,
                                                   struct range_list *kept)
 {
-    enum polarys_code code = item_count == 0 ? POLARYS_OK
-                                             : keep_recent(filter, items, item_count, kept);
+    enum polarys_code code =
+        item_count == 0 ? POLARYS_OK : keep_recent(filter, items, item_count, kept);
     for (size_t i = 0; i < filter->cover_count; i++) {
         const struct filter_cover *cover = &filter->covers[i];
         for (size_t j = 0; j < cover->cover.count && code == POLARYS_OK; j++) {

@@ -7,8 +7,8 @@
  */
 #include "engine/compaction/compaction_merge.h"
 
-#include "engine/compaction/compaction_pick.h"
 #include "engine/base/merge_iterator.h"
+#include "engine/compaction/compaction_pick.h"
 
 #include <stdlib.h>
 
@@ -186,15 +186,13 @@ static bool wants_cut(struct compaction_merge *merge, struct polarys_slice key)
     while (merge->grandparent_index < merge->grandparent_count &&
            slice_compare(tree_file_largest(merge->grandparents[merge->grandparent_index]), key) <
                0) {
-        merge->grandparent_bytes +=
-            merge->grandparents[merge->grandparent_index]->meta.file_bytes;
+        merge->grandparent_bytes += merge->grandparents[merge->grandparent_index]->meta.file_bytes;
         merge->grandparent_index++;
     }
     /* Overlap alone cuts only what is worth a file. */
     uint64_t bytes = table_builder_bytes(merge->builder);
     return bytes >= merge->file_bytes_max ||
-           (merge->grandparent_bytes >
-             COMPACTION_GRANDPARENT_FACTOR * merge->file_bytes_max &&
+           (merge->grandparent_bytes > COMPACTION_GRANDPARENT_FACTOR * merge->file_bytes_max &&
             bytes >= merge->file_bytes_max / 16);
 }
 
@@ -249,8 +247,8 @@ static enum polarys_code finish_last(struct compaction_merge *merge, struct pola
     enum polarys_code code = POLARYS_OK;
     bool has_ranges = false;
     for (size_t i = 0; i < merge->kept_ranges.count && !has_ranges; i++) {
-        has_ranges = slice_compare(merge->kept_ranges.items[i].end,
-                                   buffer_slice(&merge->cut_key)) > 0;
+        has_ranges =
+            slice_compare(merge->kept_ranges.items[i].end, buffer_slice(&merge->cut_key)) > 0;
     }
     if (merge->builder == NULL && has_ranges) {
         code = open_output(merge, err);

@@ -33,7 +33,7 @@ enum compaction_reason {
 struct compaction_pick {
     enum compaction_reason reason;
     uint32_t level;
-    uint32_t output_level; /* may be `level`: a file rewritten where it is */
+    uint32_t output_level;        /* may be `level`: a file rewritten where it is */
     struct tree_file **inputs[2]; /* malloc'd arrays of borrowed files; [1] of output_level */
     size_t counts[2];
     struct tree_file **grandparents; /* borrowed run of the level below output_level */

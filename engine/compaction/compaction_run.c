@@ -48,9 +48,9 @@ static void begin(struct compaction_run *run)
 static enum polarys_code add_source(struct compaction_merge *merge, struct tree_file **files,
                                     size_t count, struct polarys_error *err)
 {
-    enum polarys_code code = level_iterator_create(
-        merge->tree, files, count, TABLE_READ_NO_FILL | TABLE_READ_AHEAD,
-        &merge->sources[merge->source_count], err);
+    enum polarys_code code =
+        level_iterator_create(merge->tree, files, count, TABLE_READ_NO_FILL | TABLE_READ_AHEAD,
+                              &merge->sources[merge->source_count], err);
     if (code != POLARYS_OK) {
         return code;
     }
@@ -144,7 +144,8 @@ static enum polarys_code run_merge(struct compaction_run *run, struct polarys_er
     const struct compaction_pick *pick = &run->pick;
     struct tree *tree = run->tree;
     bool is_last = pick->output_level == MANIFEST_LEVELS - 1;
-    struct compaction_merge *merge = calloc(1, sizeof(*merge)); /* holds a whole key: not on a stack */
+    struct compaction_merge *merge =
+        calloc(1, sizeof(*merge)); /* holds a whole key: not on a stack */
     if (merge == NULL) {
         return polarys_fail(err, POLARYS_NO_MEMORY, "no memory for a compaction");
     }

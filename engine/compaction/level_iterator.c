@@ -34,13 +34,12 @@ static bool open_file(struct level_iterator *iterator, size_t index)
     iterator->inner = NULL;
     iterator->index = index;
     struct table *table;
-    enum polarys_code code =
-        tree_file_table(iterator->tree, iterator->files[index],
-                        (iterator->flags & TABLE_READ_MEMORY_ONLY) != 0, &table,
-                        &iterator->base.error);
+    enum polarys_code code = tree_file_table(iterator->tree, iterator->files[index],
+                                             (iterator->flags & TABLE_READ_MEMORY_ONLY) != 0,
+                                             &table, &iterator->base.error);
     if (code == POLARYS_OK) {
-        code = table_iterator_create(table, iterator->flags, &iterator->inner,
-                                     &iterator->base.error);
+        code =
+            table_iterator_create(table, iterator->flags, &iterator->inner, &iterator->base.error);
     }
     if (code != POLARYS_OK) {
         fail(iterator, code);

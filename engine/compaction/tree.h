@@ -34,13 +34,13 @@ struct tree_options {
     struct table_env env;
     struct manifest *manifest; /* the tree takes it over: tree_close closes it */
     struct executor *executor;
-    size_t memtable_bytes;     /* arena of one memtable */
+    size_t memtable_bytes; /* arena of one memtable */
     size_t block_bytes;
-    uint64_t level1_bytes;     /* target of the first level below level 0; default 128 MiB */
-    uint64_t file_bytes;       /* target of a table file; default 32 MiB */
-    int zstd_level_upper;      /* above the last level; default 1 */
-    int zstd_level_last;       /* in the last level; default 3 */
-    bool is_compaction_off;    /* tests and benchmarks: flush only */
+    uint64_t level1_bytes;  /* target of the first level below level 0; default 128 MiB */
+    uint64_t file_bytes;    /* target of a table file; default 32 MiB */
+    int zstd_level_upper;   /* above the last level; default 1 */
+    int zstd_level_last;    /* in the last level; default 3 */
+    bool is_compaction_off; /* tests and benchmarks: flush only */
 
     /*
      * What compaction has to keep. Fills `versions` (room for TREE_SNAPSHOTS_MAX) with the snapshots that
@@ -172,16 +172,16 @@ struct tree_level_stats {
 
 struct tree_stats {
     struct tree_level_stats levels[MANIFEST_LEVELS];
-    uint64_t memtable_bytes;      /* touched arena bytes of all memtables */
-    uint64_t memtable_count;      /* the active one included */
-    uint64_t table_memory_bytes;  /* open tables outside the cache */
+    uint64_t memtable_bytes;     /* touched arena bytes of all memtables */
+    uint64_t memtable_count;     /* the active one included */
+    uint64_t table_memory_bytes; /* open tables outside the cache */
     uint64_t flush_count;
     uint64_t flush_bytes_written;
     uint64_t compaction_count;
     uint64_t compaction_bytes_read;
     uint64_t compaction_bytes_written;
     uint64_t compaction_debt_bytes;
-    uint64_t stall_ns_total;      /* during which tree_write_rate was bounded */
+    uint64_t stall_ns_total; /* during which tree_write_rate was bounded */
     uint64_t get_count;
     uint64_t get_file_probe_count;
     uint64_t filter_negative_count;

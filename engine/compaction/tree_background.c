@@ -78,8 +78,7 @@ static bool note_result_locked(struct tree *tree, struct tree_failure *failure,
         failure->error = *err;
         failure->error.code = code;
         failure->is_sticky = code != POLARYS_DISK_LOW && code != POLARYS_NO_MEMORY;
-        failure->retry_ms =
-            failure->retry_ms == 0 ? TREE_RETRY_MS_FIRST : 2 * failure->retry_ms;
+        failure->retry_ms = failure->retry_ms == 0 ? TREE_RETRY_MS_FIRST : 2 * failure->retry_ms;
         if (failure->retry_ms > TREE_RETRY_MS_MAX) {
             failure->retry_ms = TREE_RETRY_MS_MAX;
         }
@@ -146,8 +145,7 @@ void tree_compact_finish(struct tree *tree, enum polarys_code code, bool has_pro
     }
     mutex_lock(&tree->mutex);
     tree->compact_state = TREE_TASK_IDLE;
-    if (has_progress || (code != POLARYS_OK && code != POLARYS_CANCELLED) ||
-        tree->manual != NULL) {
+    if (has_progress || (code != POLARYS_OK && code != POLARYS_CANCELLED) || tree->manual != NULL) {
         tree_compact_schedule_locked(tree);
     }
     condition_broadcast(&tree->changed);

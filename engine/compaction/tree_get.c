@@ -50,8 +50,7 @@ static enum polarys_code look_in_file(struct get_walk *walk, struct tree_file *f
         return POLARYS_OK;
     }
     struct table *table;
-    enum polarys_code code =
-        tree_file_table(walk->tree, file, walk->is_memory_only, &table, err);
+    enum polarys_code code = tree_file_table(walk->tree, file, walk->is_memory_only, &table, err);
     if (code != POLARYS_OK) {
         return code;
     }
@@ -97,8 +96,7 @@ static enum polarys_code look_in_levels(struct get_walk *walk, const struct tree
 /* Hands out what was found, or says that it does not exist. */
 static enum polarys_code finish(struct get_walk *walk, struct tree_value *value)
 {
-    if (!walk->is_found || walk->found.kind != ENTRY_PUT ||
-        walk->found.version < walk->covering) {
+    if (!walk->is_found || walk->found.kind != ENTRY_PUT || walk->found.version < walk->covering) {
         cached_block_release(walk->block);
         return POLARYS_KEY_NOT_FOUND;
     }
@@ -107,6 +105,12 @@ static enum polarys_code finish(struct get_walk *walk, struct tree_value *value)
     value->block = walk->block;
     value->memtable = walk->memtable == NULL ? NULL : memtable_ref(walk->memtable);
     return POLARYS_OK;
+}
+
+/* The slot's holder is the only one that writes; statistics read beside it. */
+static void count(uint64_t *counter, uint64_t more)
+{
+    __atomic_store_n(counter, *counter + more, __ATOMIC_RELAXED);
 }
 
 enum polarys_code tree_get(struct tree *tree, struct polarys_slice key, uint64_t snapshot,
@@ -131,9 +135,9 @@ enum polarys_code tree_get(struct tree *tree, struct polarys_slice key, uint64_t
     if (code == POLARYS_OK) {
         code = finish(&walk, value);
     }
-    slot->get_count++;
-    slot->probe_count += walk.probe_count;
-    slot->miss_count += walk.miss_count;
+    count(&slot->get_count, 1);
+    count(&slot->probe_count, walk.probe_count);
+    count(&slot->miss_count, walk.miss_count);
     tree_read_end(tree, slot);
     if (code != POLARYS_OK && code != POLARYS_KEY_NOT_FOUND && code != POLARYS_WOULD_BLOCK) {
         return polarys_wrap(err, code, "get");

@@ -107,8 +107,7 @@ static enum polarys_code fill_edit(struct tree *tree, const struct tree_install 
         edit->added_count++;
     }
     if (install->removed_count > 0) {
-        memcpy(edit->removed, install->removed,
-               install->removed_count * sizeof(edit->removed[0]));
+        memcpy(edit->removed, install->removed, install->removed_count * sizeof(edit->removed[0]));
     }
     edit->removed_count = install->removed_count;
     if (install->flushed_version > 0) {

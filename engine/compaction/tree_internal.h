@@ -28,7 +28,7 @@ struct tree_version {
     struct tree_levels *levels; /* NULL in the writer's view */
     struct memtable *memtables[TREE_MEMTABLES_MAX]; /* newest first; [0] is the active one */
     size_t memtable_count;
-    uint64_t floor; /* every version above it is in these memtables */
+    uint64_t floor;            /* every version above it is in these memtables */
     struct tree_version *next; /* in the list of retired or dead ones */
 };
 
@@ -94,7 +94,7 @@ struct tree {
 
     /* Guarded by mutex. */
     struct mutex mutex;
-    struct condition changed; /* anything below changed */
+    struct condition changed;     /* anything below changed */
     struct tree_version *retired; /* replaced; a reader may still look at it */
     struct tree_version *dead;    /* nobody looks; to be taken apart */
     enum tree_task_state flush_state;
@@ -109,7 +109,7 @@ struct tree {
     struct tree_failure compact_failure;
     struct tree_manual *manual;
     struct buffer cursors[MANIFEST_LEVELS]; /* the largest key last compacted from a level */
-    bool is_garbage_checked; /* no garbage file of the current levels can go yet */
+    bool is_garbage_checked;                /* no garbage file of the current levels can go yet */
     struct tree_pressure pressure;
     uint64_t flush_count;
     uint64_t flush_bytes_written;

@@ -38,8 +38,8 @@ struct tree_iterator {
     unsigned table_flags;
     enum direction direction;
     struct buffer start;
-    struct buffer end; /* empty: no end */
-    struct buffer key; /* of the entry shown */
+    struct buffer end;   /* empty: no end */
+    struct buffer key;   /* of the entry shown */
     struct buffer value; /* backward: of the entry shown */
 };
 
@@ -52,8 +52,8 @@ static void fail(struct tree_iterator *iterator, enum polarys_code code)
 
 static void fail_memory(struct tree_iterator *iterator)
 {
-    fail(iterator, polarys_fail(&iterator->base.error, POLARYS_NO_MEMORY,
-                                "no memory for an iterator"));
+    fail(iterator,
+         polarys_fail(&iterator->base.error, POLARYS_NO_MEMORY, "no memory for an iterator"));
 }
 
 /* Nothing more to show: the end, or the merge's error. */
@@ -182,8 +182,8 @@ static bool prepare(struct tree_iterator *iterator)
     if (iterator->merge != NULL) {
         return true;
     }
-    size_t count_max = iterator->version->memtable_count + iterator->version->levels->counts[0] +
-                       MANIFEST_LEVELS;
+    size_t count_max =
+        iterator->version->memtable_count + iterator->version->levels->counts[0] + MANIFEST_LEVELS;
     list.items = calloc(count_max, sizeof(struct entry_iterator *));
     enum polarys_code code = POLARYS_NO_MEMORY;
     if (list.items == NULL) {
@@ -195,15 +195,16 @@ static bool prepare(struct tree_iterator *iterator)
         code = add_levels(iterator, &list);
     }
     if (code == POLARYS_OK && list.is_out_of_memory) {
-        code = polarys_fail(&iterator->base.error, POLARYS_NO_MEMORY, "no memory for range deletes");
+        code =
+            polarys_fail(&iterator->base.error, POLARYS_NO_MEMORY, "no memory for range deletes");
     }
     if (code == POLARYS_OK) {
-        code = range_cover_build(list.range_deletes.items, list.range_deletes.count,
-                                 &iterator->cover);
+        code =
+            range_cover_build(list.range_deletes.items, list.range_deletes.count, &iterator->cover);
     }
     if (code == POLARYS_OK) {
-        code = merge_iterator_create(list.items, list.count, &iterator->merge,
-                                     &iterator->base.error);
+        code =
+            merge_iterator_create(list.items, list.count, &iterator->merge, &iterator->base.error);
         list.count = 0; /* the merge took them over */
     }
     if (code != POLARYS_OK) {
@@ -318,8 +319,8 @@ static void find_backward(struct tree_iterator *iterator)
     struct entry_iterator *merge = iterator->merge;
     struct backward_key seen = {0};
     for (;;) {
-        bool is_within = merge->is_valid &&
-                         slice_compare(merge->entry.key, buffer_slice(&iterator->start)) >= 0;
+        bool is_within =
+            merge->is_valid && slice_compare(merge->entry.key, buffer_slice(&iterator->start)) >= 0;
         if (seen.has_key &&
             (!is_within || !slice_equal(merge->entry.key, buffer_slice(&iterator->key)))) {
             if (merge->code != POLARYS_OK) {
@@ -415,8 +416,7 @@ static void tree_previous(struct entry_iterator *base)
     struct tree_iterator *iterator = (struct tree_iterator *)base;
     struct entry_iterator *merge = iterator->merge;
     if (iterator->direction == DIRECTION_FORWARD) {
-        while (merge->is_valid &&
-               slice_equal(merge->entry.key, buffer_slice(&iterator->key))) {
+        while (merge->is_valid && slice_equal(merge->entry.key, buffer_slice(&iterator->key))) {
             entry_iterator_previous(merge);
         }
     }

@@ -191,7 +191,8 @@ enum polarys_code tree_levels_derive(const struct tree_levels *from,
     levels->refs = 1;
     for (uint32_t level = 0; level < MANIFEST_LEVELS; level++) {
         size_t old_count = from == NULL ? 0 : from->counts[level];
-        struct tree_file **files = malloc((old_count + added_count + 1) * sizeof(struct tree_file *));
+        struct tree_file **files =
+            malloc((old_count + added_count + 1) * sizeof(struct tree_file *));
         if (files == NULL) {
             goto no_memory;
         }

@@ -20,7 +20,8 @@ extern "C" {
 struct tree_file {
     /* Immutable. */
     struct table_meta meta;
-    uint64_t old_version_count; /* entries that are not their key's newest; unknown after a reopen */
+    uint64_t
+        old_version_count; /* entries that are not their key's newest; unknown after a reopen */
 
     /* With __atomic builtins. */
     struct table *table; /* NULL until first used; then stays */
@@ -31,16 +32,16 @@ struct tree_file {
 };
 
 struct tree_levels {
-    uint32_t refs; /* with __atomic builtins */
+    uint32_t refs;       /* with __atomic builtins */
     uint32_t base_level; /* where level 0 is compacted to */
     struct tree_file **files[MANIFEST_LEVELS];
     size_t counts[MANIFEST_LEVELS];
     uint64_t bytes[MANIFEST_LEVELS];
     uint64_t targets[MANIFEST_LEVELS]; /* level 0: what it may hold before it is compacted */
     double scores[MANIFEST_LEVELS];    /* 1 and above ask for compaction */
-    uint64_t debt_bytes;               /* what lies beyond the targets, with what moving it rewrites */
-    uint32_t key_id_min;               /* oldest data key of any file; UINT32_MAX without files */
-    bool has_garbage;                  /* some file below level 0 is mostly deletes or old versions */
+    uint64_t debt_bytes; /* what lies beyond the targets, with what moving it rewrites */
+    uint32_t key_id_min; /* oldest data key of any file; UINT32_MAX without files */
+    bool has_garbage;    /* some file below level 0 is mostly deletes or old versions */
 };
 
 /* What the arrangement is measured by. */

@@ -9,11 +9,11 @@
  */
 #include "engine/compaction/tree_internal.h"
 
-#define PRESSURE_RATE_FLOOR (1.0 / 16)     /* of the drain speed, at full debt */
-#define PRESSURE_RATE_MIN (256.0 * 1024)   /* bytes a second, whatever the measurement says */
-#define PRESSURE_SMOOTHING 0.3             /* weight of a new measurement */
-#define PRESSURE_MEMTABLES_FREE 2.0        /* memtables that may be full without any debt */
-#define PRESSURE_OWED_FREE 8.0             /* times level1_bytes that may be owed without any debt */
+#define PRESSURE_RATE_FLOOR (1.0 / 16)   /* of the drain speed, at full debt */
+#define PRESSURE_RATE_MIN (256.0 * 1024) /* bytes a second, whatever the measurement says */
+#define PRESSURE_SMOOTHING 0.3           /* weight of a new measurement */
+#define PRESSURE_MEMTABLES_FREE 2.0      /* memtables that may be full without any debt */
+#define PRESSURE_OWED_FREE 8.0           /* times level1_bytes that may be owed without any debt */
 #define PRESSURE_OWED_MAX 64.0
 
 static double clamp_unit(double value)

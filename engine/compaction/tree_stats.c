@@ -68,8 +68,8 @@ void tree_stats_get(struct tree *tree, struct tree_stats *stats)
     stats->compaction_bytes_written = tree->compaction_bytes_written;
     stats->stall_ns_total = tree->pressure.stall_ns_total;
     if (tree->pressure.is_bounded) {
-        stats->stall_ns_total += clock_monotonic_ns(tree->options.executor->clock) -
-                                 tree->pressure.bounded_since_ns;
+        stats->stall_ns_total +=
+            clock_monotonic_ns(tree->options.executor->clock) - tree->pressure.bounded_since_ns;
     }
     mutex_unlock(&tree->mutex);
 }

@@ -20,7 +20,8 @@ static unsigned thread_slot_first(void)
     static unsigned thread_count;
     static _Thread_local unsigned first_plus_one;
     if (first_plus_one == 0) {
-        first_plus_one = __atomic_fetch_add(&thread_count, 1, __ATOMIC_RELAXED) % TREE_READ_SLOTS + 1;
+        first_plus_one =
+            __atomic_fetch_add(&thread_count, 1, __ATOMIC_RELAXED) % TREE_READ_SLOTS + 1;
     }
     return first_plus_one - 1;
 }
@@ -31,8 +32,8 @@ struct tree_version *tree_read_begin(struct tree *tree, struct tree_read_slot **
     struct tree_read_slot *slot = &tree->slots[index];
     struct tree_version *version = __atomic_load_n(&tree->current, __ATOMIC_ACQUIRE);
     struct tree_version *expected = NULL;
-    while (!__atomic_compare_exchange_n(&slot->version, &expected, version, false,
-                                        __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+    while (!__atomic_compare_exchange_n(&slot->version, &expected, version, false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_RELAXED)) {
         index = (index + 1) % TREE_READ_SLOTS;
         slot = &tree->slots[index];
         expected = NULL;

@@ -34,9 +34,10 @@ static enum polarys_code create_memtable(struct tree *tree, size_t entry_bytes,
         memtable_unref(*out);
         *out = NULL;
         if (capacity >= MEMTABLE_BYTES_MAX || range_deletes > MEMTABLE_RANGE_DELETES_MAX) {
-            return polarys_fail(err, POLARYS_TOO_LARGE,
-                                "a batch of %zu bytes and %zu range deletes does not fit a memtable",
-                                entry_bytes, range_deletes);
+            return polarys_fail(
+                err, POLARYS_TOO_LARGE,
+                "a batch of %zu bytes and %zu range deletes does not fit a memtable", entry_bytes,
+                range_deletes);
         }
         size_t wanted = entry_bytes > capacity ? entry_bytes + entry_bytes / 8 : 2 * capacity;
         capacity = wanted < MEMTABLE_BYTES_MAX ? wanted : MEMTABLE_BYTES_MAX;

@@ -68,14 +68,15 @@ void manifest_edit_deinit(struct manifest_edit *edit);
 
 /* The sum of all edits. Borrowed: valid until the next append. */
 struct manifest_state {
-    struct table_meta *levels[MANIFEST_LEVELS]; /* level 0 by file id upwards, others by smallest key */
+    struct table_meta
+        *levels[MANIFEST_LEVELS]; /* level 0 by file id upwards, others by smallest key */
     size_t level_counts[MANIFEST_LEVELS];
     uint64_t next_file_id; /* past every id that was ever added or reserved */
     uint64_t flushed_version;
     uint64_t history_start;
     uint8_t history_id[HISTORY_ID_SIZE];
     uint64_t term;
-    uint64_t origin_version; /* first version of the current history id */
+    uint64_t origin_version;                       /* first version of the current history id */
     struct version_time times[MANIFEST_TIMES_MAX]; /* ascending; thinned out when full */
     size_t time_count;
     bool is_clean; /* the last edit was a clean close */

@@ -402,8 +402,8 @@ static enum polarys_code decode_field(uint64_t tag, struct cursor *body,
     }
 }
 
-enum polarys_code manifest_record_decode(struct polarys_slice bytes,
-                                         struct manifest_record *record, struct polarys_error *err)
+enum polarys_code manifest_record_decode(struct polarys_slice bytes, struct manifest_record *record,
+                                         struct polarys_error *err)
 {
     struct cursor cursor = cursor_make(bytes);
     enum polarys_code code = POLARYS_OK;
@@ -422,6 +422,7 @@ enum polarys_code manifest_record_decode(struct polarys_slice bytes,
         return POLARYS_OK;
     }
     manifest_record_deinit(record);
-    return polarys_fail(err, code, "decode manifest record: field %llu of the record cannot be read",
+    return polarys_fail(err, code,
+                        "decode manifest record: field %llu of the record cannot be read",
                         (unsigned long long)tag);
 }

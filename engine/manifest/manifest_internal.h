@@ -51,11 +51,12 @@ NODISCARD enum polarys_code manifest_record_decode(struct polarys_slice bytes,
 
 /* What applying a record will do to the levels, worked out before anything is written. */
 struct manifest_change {
-    struct table_meta *added;   /* deep copies, owned until commit */
+    struct table_meta *added; /* deep copies, owned until commit */
     size_t added_count;
     struct table_meta *dropped; /* shallow copies of what leaves the state */
     size_t dropped_count;
-    struct table_meta *levels[MANIFEST_LEVELS]; /* new arrays; NULL with is_touched for an empty one */
+    struct table_meta
+        *levels[MANIFEST_LEVELS]; /* new arrays; NULL with is_touched for an empty one */
     size_t level_counts[MANIFEST_LEVELS];
     bool is_touched[MANIFEST_LEVELS];
 };
@@ -82,9 +83,9 @@ struct manifest_log {
     struct vfs_file *file; /* NULL while nothing may be appended */
     uint64_t number;       /* of the file */
     struct aead_key key;
-    uint64_t ordinal;      /* of the next record */
-    uint64_t offset;       /* where it goes */
-    uint64_t snapshot_bytes; /* size of the first record */
+    uint64_t ordinal;           /* of the next record */
+    uint64_t offset;            /* where it goes */
+    uint64_t snapshot_bytes;    /* size of the first record */
     uint8_t tag[AEAD_TAG_SIZE]; /* of the record before it */
 };
 
@@ -96,7 +97,7 @@ struct manifest {
     struct random_source *random;
 
     /* Synchronises itself. */
-    uint64_t next_file_id; /* with __atomic builtins: given out by any thread */
+    uint64_t next_file_id;  /* with __atomic builtins: given out by any thread */
     uint64_t number_in_use; /* likewise: the manifest that CURRENT names */
 
     /* The appending thread's. */

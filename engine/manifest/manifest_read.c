@@ -18,8 +18,8 @@
 static const char manifest_magic[MANIFEST_MAGIC_SIZE] = {'P', 'L', 'R', 'S', 'M', 'N', 'F', 'T'};
 static const char manifest_info[] = "polarysdb manifest";
 
-_Static_assert(MANIFEST_HEADER_SIZE == MANIFEST_MAGIC_SIZE + 4 + 4 + STORE_ID_SIZE +
-                                           AEAD_SALT_SIZE + 8 + 4 + 4,
+_Static_assert(MANIFEST_HEADER_SIZE ==
+                   MANIFEST_MAGIC_SIZE + 4 + 4 + STORE_ID_SIZE + AEAD_SALT_SIZE + 8 + 4 + 4,
                "the header's fields add up");
 _Static_assert(MANIFEST_RECORD_HEADER_SIZE == 4 + 4 + 8 + AEAD_TAG_SIZE,
                "the record header's fields add up");

@@ -34,7 +34,8 @@ static int compare_by_key(const void *a, const void *b)
 {
     const struct table_meta *left = a;
     const struct table_meta *right = b;
-    int order = slice_compare(buffer_slice(&left->smallest_key), buffer_slice(&right->smallest_key));
+    int order =
+        slice_compare(buffer_slice(&left->smallest_key), buffer_slice(&right->smallest_key));
     if (order == 0) {
         order = slice_compare(buffer_slice(&left->largest_key), buffer_slice(&right->largest_key));
     }
@@ -183,8 +184,8 @@ void manifest_change_deinit(struct manifest_change *change)
 /* Samples get sparser with age: a full array gives up every second one of its older half. */
 static void add_time(struct manifest_state *state, struct version_time time)
 {
-    if (time.version == 0 || (state->time_count > 0 &&
-                              state->times[state->time_count - 1].version >= time.version)) {
+    if (time.version == 0 ||
+        (state->time_count > 0 && state->times[state->time_count - 1].version >= time.version)) {
         return;
     }
     if (state->time_count == MANIFEST_TIMES_MAX) {

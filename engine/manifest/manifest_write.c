@@ -91,8 +91,8 @@ static enum polarys_code seal_record(const struct manifest_log *log, struct pola
         return code;
     }
     memcpy(ciphertext + plain.size, tag, AEAD_TAG_SIZE);
-    put_u32_le(header + 4, manifest_record_crc(
-                               header, slice_make(ciphertext, plain.size + AEAD_TAG_SIZE)));
+    put_u32_le(header + 4,
+               manifest_record_crc(header, slice_make(ciphertext, plain.size + AEAD_TAG_SIZE)));
     return POLARYS_OK;
 }
 
@@ -146,7 +146,8 @@ static enum polarys_code make_file(struct manifest *manifest, const char *path,
         code = seal_record(log, snapshot, &bytes, tag, err);
     }
     if (code == POLARYS_OK) {
-        code = vfs_open(manifest->vfs, path, VFS_WRITE | VFS_CREATE | VFS_EXCLUSIVE, &log->file, err);
+        code =
+            vfs_open(manifest->vfs, path, VFS_WRITE | VFS_CREATE | VFS_EXCLUSIVE, &log->file, err);
     }
     if (code == POLARYS_OK) {
         code = vfs_write_at(log->file, 0, bytes.data, bytes.size, err);
@@ -177,8 +178,7 @@ static void note_stale(void *context, const char *name)
 {
     struct stale_files *stale = context;
     uint64_t number;
-    if (manifest_file_name_parse(name, &number) &&
-        !manifest_owns_file(stale->manifest, name) &&
+    if (manifest_file_name_parse(name, &number) && !manifest_owns_file(stale->manifest, name) &&
         stale->count < sizeof(stale->numbers) / sizeof(stale->numbers[0])) {
         stale->numbers[stale->count++] = number;
     }
@@ -220,8 +220,8 @@ static enum polarys_code replace_current(struct manifest *manifest, const char *
     int size = snprintf(text, sizeof(text), "%s\n", name);
     size += snprintf(text + size, sizeof(text) - (size_t)size, "%08x\n",
                      checksum_crc32c(0, text, (size_t)size));
-    return vfs_replace_file(manifest->vfs, manifest->dir, "CURRENT",
-                            slice_make(text, (size_t)size), err);
+    return vfs_replace_file(manifest->vfs, manifest->dir, "CURRENT", slice_make(text, (size_t)size),
+                            err);
 }
 
 /* Goes on in a new file that starts with `snapshot`. */
@@ -341,8 +341,8 @@ enum polarys_code manifest_create(const struct manifest_options *options, struct
     return create(options, NULL, out, err);
 }
 
-enum polarys_code manifest_snapshot_encode(const struct manifest *manifest,
-                                           struct buffer *snapshot, struct polarys_error *err)
+enum polarys_code manifest_snapshot_encode(const struct manifest *manifest, struct buffer *snapshot,
+                                           struct polarys_error *err)
 {
     enum polarys_code code = manifest_state_encode(manifest->state, false, snapshot);
     return code == POLARYS_OK ? code
@@ -389,8 +389,8 @@ fail:
 static bool wants_new_file(const struct manifest *manifest)
 {
     const struct manifest_log *log = &manifest->log;
-    return log->file == NULL || (log->offset > MANIFEST_BYTES_MAX &&
-                                 log->offset > 2 * log->snapshot_bytes);
+    return log->file == NULL ||
+           (log->offset > MANIFEST_BYTES_MAX && log->offset > 2 * log->snapshot_bytes);
 }
 
 enum polarys_code manifest_append(struct manifest *manifest, const struct manifest_edit *edit,

@@ -41,7 +41,8 @@ std::vector<Operation> make_operations(uint64_t seed)
         } else if (kind < 19) {
             operations.push_back({version, ENTRY_DELETE, key_of(number), ""});
         } else {
-            operations.push_back({version, ENTRY_RANGE_DELETE, key_of(number), key_of(number + 15)});
+            operations.push_back(
+                {version, ENTRY_RANGE_DELETE, key_of(number), key_of(number + 15)});
         }
     }
     return operations;
@@ -165,9 +166,7 @@ void crash_at(uint64_t seed, const std::vector<Operation> &operations, uint64_t 
 
 } // namespace
 
-class TreeCrash : public testing::TestWithParam<sim_crash_policy>
-{
-};
+class TreeCrash : public testing::TestWithParam<sim_crash_policy> {};
 
 TEST_P(TreeCrash, LeavesTheStateOfTheFlushedVersionAtEveryPoint)
 {

@@ -52,8 +52,8 @@ Kept run(const std::vector<Point> &points, const std::vector<Range> &ranges,
         items.push_back({slice_of(range.start), slice_of(range.end), range.version});
     }
     auto filter = std::make_unique<compaction_filter>();
-    EXPECT_EQ(compaction_filter_init(filter.get(), snapshots.data(), snapshots.size(), history_start,
-                                     items.data(), items.size()),
+    EXPECT_EQ(compaction_filter_init(filter.get(), snapshots.data(), snapshots.size(),
+                                     history_start, items.data(), items.size()),
               POLARYS_OK);
     filter->is_bottom = always;
     filter->context = &is_bottom;
@@ -118,8 +118,8 @@ uint64_t visible(const std::vector<Point> &points, const std::vector<Range> &ran
 
 TEST(CompactionFilter, KeepsOnlyTheNewestWithoutHistory)
 {
-    Kept kept = run({{"k", 9, ENTRY_PUT}, {"k", 5, ENTRY_PUT}, {"k", 2, ENTRY_PUT}}, {}, {}, 9,
-                    false);
+    Kept kept =
+        run({{"k", 9, ENTRY_PUT}, {"k", 5, ENTRY_PUT}, {"k", 2, ENTRY_PUT}}, {}, {}, 9, false);
     EXPECT_EQ(versions_of(kept), (Versions{9}));
     EXPECT_EQ(kept.dropped_count, 2u);
     EXPECT_EQ(kept.old_version_count, 0u);
@@ -127,16 +127,20 @@ TEST(CompactionFilter, KeepsOnlyTheNewestWithoutHistory)
 
 TEST(CompactionFilter, KeepsEverythingAboveHistoryStartAndTheNewestAtIt)
 {
-    Kept kept = run({{"k", 9, ENTRY_PUT}, {"k", 7, ENTRY_PUT}, {"k", 5, ENTRY_PUT}, {"k", 2, ENTRY_PUT}},
-                    {}, {}, 6, false);
+    Kept kept =
+        run({{"k", 9, ENTRY_PUT}, {"k", 7, ENTRY_PUT}, {"k", 5, ENTRY_PUT}, {"k", 2, ENTRY_PUT}},
+            {}, {}, 6, false);
     EXPECT_EQ(versions_of(kept), (Versions{9, 7, 5}));
     EXPECT_EQ(kept.old_version_count, 2u);
 }
 
 TEST(CompactionFilter, KeepsWhatEachSnapshotSees)
 {
-    Kept kept = run({{"k", 9, ENTRY_PUT}, {"k", 7, ENTRY_PUT}, {"k", 5, ENTRY_PUT},
-                     {"k", 4, ENTRY_PUT}, {"k", 2, ENTRY_PUT}},
+    Kept kept = run({{"k", 9, ENTRY_PUT},
+                     {"k", 7, ENTRY_PUT},
+                     {"k", 5, ENTRY_PUT},
+                     {"k", 4, ENTRY_PUT},
+                     {"k", 2, ENTRY_PUT}},
                     {}, {3, 5}, 10, false);
     EXPECT_EQ(versions_of(kept), (Versions{9, 5, 2}));
 }
@@ -152,8 +156,8 @@ TEST(CompactionFilter, DropsADeleteOnlyAtTheBottomAndWithoutAnOlderReader)
 
 TEST(CompactionFilter, DropsWhatARangeDeleteHidesFromEveryReader)
 {
-    std::vector<Point> points = {{"b", 7, ENTRY_PUT}, {"b", 5, ENTRY_PUT}, {"c", 2, ENTRY_PUT},
-                                 {"x", 2, ENTRY_PUT}};
+    std::vector<Point> points = {
+        {"b", 7, ENTRY_PUT}, {"b", 5, ENTRY_PUT}, {"c", 2, ENTRY_PUT}, {"x", 2, ENTRY_PUT}};
     std::vector<Range> ranges = {{"a", "m", 6}};
     Kept kept = run(points, ranges, {}, 9, true);
     EXPECT_EQ(versions_of(kept), (Versions{7, 2}));
@@ -198,8 +202,8 @@ TEST(CompactionFilter, ChangesNothingThatAReaderMaySee)
         for (uint64_t i = sim_random_below(&random, 5); i > 0; i--) {
             char start = static_cast<char>('a' + sim_random_below(&random, 4));
             char end = static_cast<char>(start + 1 + sim_random_below(&random, 3));
-            ranges.push_back({std::string(1, start), std::string(1, end),
-                              1 + sim_random_below(&random, 30)});
+            ranges.push_back(
+                {std::string(1, start), std::string(1, end), 1 + sim_random_below(&random, 30)});
         }
         std::vector<Point> points;
         for (const auto &[at, kind] : made) {

@@ -25,8 +25,8 @@ struct Ranges {
         texts.push_back(end);
         const std::string &from = texts[texts.size() - 2];
         const std::string &to = texts[texts.size() - 1];
-        items.push_back({slice_make(from.data(), from.size()), slice_make(to.data(), to.size()),
-                         version});
+        items.push_back(
+            {slice_make(from.data(), from.size()), slice_make(to.data(), to.size()), version});
     }
 };
 

@@ -13,8 +13,7 @@
 namespace {
 
 /* Every version of every key, and every range delete. */
-class Model
-{
+class Model {
   public:
     void put(uint64_t version, const std::string &key, const std::string &value)
     {

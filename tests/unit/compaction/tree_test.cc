@@ -14,8 +14,7 @@ std::string value_of(unsigned number, size_t size = 100)
 
 } // namespace
 
-class Tree : public testing::Test
-{
+class Tree : public testing::Test {
   protected:
     void SetUp() override
     {
@@ -365,8 +364,9 @@ TEST_F(Tree, CompactsARangeAndLeavesTheRest)
     ASSERT_EQ(world.compact_all(), POLARYS_OK);
     std::vector<std::string> before = table_files();
     std::sort(before.begin(), before.end());
-    ASSERT_EQ(tree_compact_range(world.tree, slice_of(key_of(10)), slice_of(key_of(20)), &world.err),
-              POLARYS_OK);
+    ASSERT_EQ(
+        tree_compact_range(world.tree, slice_of(key_of(10)), slice_of(key_of(20)), &world.err),
+        POLARYS_OK);
     ASSERT_EQ(world.idle(), POLARYS_OK);
     std::vector<std::string> after = table_files();
     std::sort(after.begin(), after.end());

@@ -17,8 +17,7 @@ namespace {
 enum { KEYS = 200, PUTS = 20000 };
 
 /* A tree on the real file system with a pool of two threads. */
-class PooledTree
-{
+class PooledTree {
   public:
     PooledTree()
     {
@@ -55,9 +54,8 @@ class PooledTree
     static size_t retention(void *context, uint64_t *versions, uint64_t *history_start)
     {
         auto *self = static_cast<PooledTree *>(context);
-        *history_start = std::max<uint64_t>(1, self->published.load() > 2000
-                                                   ? self->published.load() - 2000
-                                                   : 1);
+        *history_start = std::max<uint64_t>(
+            1, self->published.load() > 2000 ? self->published.load() - 2000 : 1);
         (void)versions;
         return 0;
     }
@@ -89,8 +87,8 @@ void write_all(PooledTree *store)
         std::string value = std::to_string(version);
         enum polarys_code code;
         do {
-            code = tree_reserve(store->tree,
-                                memtable_entry_bytes_max(key.size(), value.size()), 0, &err);
+            code = tree_reserve(store->tree, memtable_entry_bytes_max(key.size(), value.size()), 0,
+                                &err);
             if (code == POLARYS_WOULD_BLOCK) {
                 std::this_thread::yield();
             }
@@ -116,8 +114,8 @@ void read_points(PooledTree *store, uint64_t seed)
         uint64_t snapshot = store->published.load();
         unsigned number = static_cast<unsigned>(sim_random_below(&random, KEYS));
         tree_value value = {};
-        enum polarys_code code = tree_get(store->tree, slice_of(key_of(number)), snapshot, 0, &value,
-                                          &err);
+        enum polarys_code code =
+            tree_get(store->tree, slice_of(key_of(number)), snapshot, 0, &value, &err);
         std::string found = code == POLARYS_OK ? text_of(value.bytes) : "";
         ASSERT_TRUE(code == POLARYS_OK || code == POLARYS_KEY_NOT_FOUND) << err.message;
         ASSERT_EQ(found, expected_value(number, snapshot));

@@ -41,8 +41,7 @@ inline std::string key_of(unsigned number)
 }
 
 /* Like sim_disk, but outlives stores: what is left after a close or a crash. */
-class TreeWorld
-{
+class TreeWorld {
   public:
     explicit TreeWorld(uint64_t seed)
     {

@@ -66,8 +66,7 @@ std::string key_text(const buffer &key)
 
 } // namespace
 
-class Manifest : public testing::Test
-{
+class Manifest : public testing::Test {
   protected:
     void SetUp() override
     {
@@ -300,8 +299,9 @@ TEST_F(Manifest, SkipsIdsOfFilesThatLieInTheDirectory)
 {
     create();
     vfs_file *file = nullptr;
-    ASSERT_EQ(vfs_open(sim_disk_vfs(disk), "/s/00000000002a.sst", VFS_WRITE | VFS_CREATE, &file, &err),
-              POLARYS_OK);
+    ASSERT_EQ(
+        vfs_open(sim_disk_vfs(disk), "/s/00000000002a.sst", VFS_WRITE | VFS_CREATE, &file, &err),
+        POLARYS_OK);
     ASSERT_EQ(vfs_close(file, &err), POLARYS_OK);
     ASSERT_EQ(open(), POLARYS_OK);
     EXPECT_EQ(manifest_file_id_next(manifest), 0x2bu);
