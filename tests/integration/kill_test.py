@@ -13,70 +13,19 @@ import argparse
 import json
 import os
 import random
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 
-BUILD = os.environ.get("POLARYS_BUILD", "build")
-SERVER = os.environ.get("POLARYSD", os.path.join(BUILD, "polarysd"))
-GEN = os.path.join(os.environ.get("POLARYS_GEN", BUILD), "gen", "python")
-sys.path.insert(0, GEN if os.path.isdir(GEN) else os.path.join(os.path.dirname(BUILD), "gen", "python"))
+from polarys_server import Server
 
-import grpc  # noqa: E402
-from polarys.v1 import bulk_pb2, bulk_pb2_grpc, common_pb2, kv_pb2, kv_pb2_grpc  # noqa: E402
-from polarys.v1 import query_pb2, query_pb2_grpc, table_pb2, table_pb2_grpc  # noqa: E402
+import grpc
+from polarys.v1 import bulk_pb2, bulk_pb2_grpc, common_pb2, kv_pb2, kv_pb2_grpc
+from polarys.v1 import query_pb2, query_pb2_grpc, table_pb2, table_pb2_grpc
 
 BATCH_RECORDS = 50
 MARK = "plaintext-canary"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Server:
-    """polarysd on free ports, in a process that can be killed."""
-
-    def __init__(self, data_dir, log):
-        self.data_dir, self.log, self.process = data_dir, log, None
-        self.port, self.admin = free_port(), free_port()
-
-    def start(self):
-        begun = time.monotonic()
-        self.process = subprocess.Popen(
-            [SERVER, "--dev", "--data-dir", self.data_dir, "--listen", f"127.0.0.1:{self.port}",
-             "--admin-listen", f"127.0.0.1:{self.admin}"], stdout=self.log, stderr=self.log)
-        while True:
-            if self.process.poll() is not None:
-                raise AssertionError(f"the server did not start: status {self.process.returncode}")
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    break
-            assert time.monotonic() - begun < 60, "the server does not listen after a minute"
-            time.sleep(0.01)
-        seconds = time.monotonic() - begun
-        self.channel = grpc.insecure_channel(
-            f"127.0.0.1:{self.port}", options=[("grpc.use_local_subchannel_pool", 1),
-                                               ("grpc.max_receive_message_length", 64 << 20)])
-        table_pb2_grpc.TableServiceStub(self.channel).ListTables(
-            table_pb2.ListTablesRequest(), timeout=30, wait_for_ready=True)
-        return seconds
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def stop(self):
-        if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait(timeout=60)
-        return self.process.returncode
 
 
 def documents(path, seed):
