@@ -53,10 +53,9 @@ static void call_request(struct echo_server *server, struct echo_call *call)
     size_t place = (size_t)(call->method - methods);
     call->is_answered = false;
     call->metadata.count = 0;
-    if (grpc_server_request_registered_call(server->handle, server->registered[place],
-                                            &call->handle, &call->deadline, &call->metadata,
-                                            &call->payload, server->queue, server->queue,
-                                            call) != GRPC_CALL_OK) {
+    if (grpc_server_request_registered_call(
+            server->handle, server->registered[place], &call->handle, &call->deadline,
+            &call->metadata, &call->payload, server->queue, server->queue, call) != GRPC_CALL_OK) {
         bench_die("a call could not be requested");
     }
 }
@@ -211,7 +210,8 @@ static void server_start(struct echo_server *server, const char *listen)
     for (int i = 0; i < METHOD_COUNT; i++) {
         server->registered[i] = grpc_server_register_method(
             server->handle, methods[i].path, NULL,
-            methods[i].is_stream ? GRPC_SRM_PAYLOAD_NONE : GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER,
+            methods[i].is_stream ? GRPC_SRM_PAYLOAD_NONE
+                                 : GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER,
             0);
     }
     grpc_server_credentials *credentials = grpc_insecure_server_credentials_create();
@@ -277,7 +277,8 @@ int main(int argc, char **argv)
     }
     if (server.mode != ECHO_PLAIN) {
         if (log == NULL) {
-            bench_die("--mode %s needs --log", server.mode == ECHO_INLINE ? "inline" : "log-thread");
+            bench_die("--mode %s needs --log",
+                      server.mode == ECHO_INLINE ? "inline" : "log-thread");
         }
         server.log = echo_log_open(log);
         if (server.mode == ECHO_LOG_THREAD) {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The engine benchmark: db_bench's workloads on one store, PolarysDB or a peer.
+ * The engine benchmark: db_bench's and YCSB's workloads on one store, PolarysDB or a peer.
  *
  *     engine STORE WORKLOAD[,WORKLOAD...] --dir D [--records N] [--ops N] [--threads N] [--value-size B]
- *            [--seconds S] [--buffer-mb M] [--cache-mb M] [--no-compression] [--history]
+ *            [--seconds S] [--buffer-mb M] [--cache-mb M] [--no-compression] [--history] [--lines FILE]
  *
- * Workloads run in order on the same store; each prints one line of JSON on standard output. A peer gets
- * the same keys, the same values (half of each value is compressible, half is not), the same buffer, cache
- * and number of threads. Keys are 16 bytes, as db_bench's.
+ * Workloads run in order on the same store; each prints one line of JSON on standard output. `compact` and
+ * `settle` stand for a full compaction, and for waiting until the background has no more to write. A peer gets
+ * the same keys, the same values, the same buffer, cache and number of threads. Keys are 16 bytes, as db_bench's.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -16,49 +16,15 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 
-#include "bench/stores/store.h"
+#include "bench/engine/run.h"
 #include "bench/support/bench.h"
-#include "bench/support/histogram.h"
 
-enum { BATCH_MAX = 1000, THREADS_MAX = 256 };
-
-enum write_flag { WRITE_IN_ORDER = 1, WRITE_SYNCED = 2 };
-
-struct settings {
-    struct bench_config config;
-    uint64_t records;
-    uint64_t ops;
-    uint32_t threads;
-    uint32_t value_size;
-    uint32_t seconds;
-};
-
-/* One workload, one thread. */
-struct lane {
-    const struct bench_store_kind *kind;
-    struct bench_store *store;
-    const struct settings *settings;
-    const struct workload *workload;
-    uint32_t index;
-    uint64_t state; /* of the random numbers */
-    uint64_t done;  /* records */
-    uint64_t missing;
-    struct histogram latencies;
-    pthread_t thread;
-};
-
-struct workload {
-    const char *name;
-    /* One operation; returns the records it covered. */
-    uint64_t (*step)(struct lane *lane, void *worker, uint64_t i);
-    uint32_t batch;  /* records an operation, for the share of `ops` */
-    bool is_single;  /* one thread whatever --threads says */
-    bool has_writer; /* a further thread overwrites at full speed, not counted */
-};
+enum { SETTLE_STEP_MS = 500, SETTLE_STEPS_MAX = 240 };
 
 static uint64_t deadline_ns;
-static int is_over; /* atomic */
+static int is_over; /* atomic; for the writer beside readers */
 
 static bool is_over_get(void)
 {
@@ -70,178 +36,23 @@ static void is_over_set(bool value)
     __atomic_store_n(&is_over, value, __ATOMIC_RELAXED);
 }
 
-static struct bench_slice value_of(struct lane *lane)
-{
-    struct bench_slice value = {bench_value_pick(&lane->state, lane->settings->value_size),
-                                lane->settings->value_size};
-    return value;
-}
-
-static struct bench_slice key_of(char room[BENCH_KEY_SIZE], uint64_t number)
-{
-    struct bench_slice key = {room, BENCH_KEY_SIZE};
-    bench_key_write(room, number);
-    return key;
-}
-
-static uint64_t random_record(struct lane *lane)
-{
-    return bench_random_next(&lane->state) % lane->settings->records;
-}
-
-static uint64_t write_many(struct lane *lane, void *worker, uint64_t first, uint32_t count,
-                           unsigned flags)
-{
-    static _Thread_local char rooms[BATCH_MAX][BENCH_KEY_SIZE];
-    static _Thread_local struct bench_slice keys[BATCH_MAX];
-    static _Thread_local struct bench_slice values[BATCH_MAX];
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t number = (flags & WRITE_IN_ORDER) != 0 ? first + i : random_record(lane);
-        keys[i] = key_of(rooms[i], number);
-        values[i] = value_of(lane);
-    }
-    lane->kind->write(worker, keys, values, count, (flags & WRITE_SYNCED) != 0);
-    return count;
-}
-
-static uint64_t step_fill_seq(struct lane *lane, void *worker, uint64_t i)
-{
-    return write_many(lane, worker, i * lane->settings->threads + lane->index, 1, WRITE_IN_ORDER);
-}
-
-static uint64_t step_fill_random(struct lane *lane, void *worker, uint64_t i)
-{
-    (void)i;
-    return write_many(lane, worker, 0, 1, 0);
-}
-
-static uint64_t step_fill_batch(struct lane *lane, void *worker, uint64_t i)
-{
-    (void)i;
-    return write_many(lane, worker, 0, 100, 0);
-}
-
-static uint64_t step_load(struct lane *lane, void *worker, uint64_t i)
-{
-    return write_many(lane, worker, i * BATCH_MAX, BATCH_MAX, WRITE_IN_ORDER);
-}
-
-static uint64_t step_fill_sync(struct lane *lane, void *worker, uint64_t i)
-{
-    (void)i;
-    return write_many(lane, worker, 0, 1, WRITE_SYNCED);
-}
-
-static uint64_t step_batch_sync(struct lane *lane, void *worker, uint64_t i)
-{
-    (void)i;
-    return write_many(lane, worker, 0, 100, WRITE_SYNCED);
-}
-
-static uint64_t step_read_random(struct lane *lane, void *worker, uint64_t i)
-{
-    char room[BENCH_KEY_SIZE];
-    (void)i;
-    if (lane->kind->read(worker, key_of(room, random_record(lane))) < 0) {
-        lane->missing++;
-    }
-    return 1;
-}
-
-static uint64_t step_read_missing(struct lane *lane, void *worker, uint64_t i)
-{
-    char room[BENCH_KEY_SIZE];
-    struct bench_slice key = key_of(room, random_record(lane));
-    (void)i;
-    room[BENCH_KEY_SIZE - 1] = '.'; /* sorts among the others and is never written */
-    if (lane->kind->read(worker, key) >= 0) {
-        bench_die("a key that was never written was found");
-    }
-    return 1;
-}
-
-static uint64_t step_read_seq(struct lane *lane, void *worker, uint64_t i)
-{
-    (void)i;
-    return lane->kind->walk(worker, NULL, false, lane->settings->records);
-}
-
-static uint64_t step_read_reverse(struct lane *lane, void *worker, uint64_t i)
-{
-    (void)i;
-    return lane->kind->walk(worker, NULL, true, lane->settings->records);
-}
-
-static uint64_t step_seek(struct lane *lane, void *worker, uint64_t i)
-{
-    char room[BENCH_KEY_SIZE];
-    struct bench_slice start = key_of(room, random_record(lane));
-    (void)i;
-    (void)lane->kind->walk(worker, &start, false, 11);
-    return 1;
-}
-
-static uint64_t step_delete(struct lane *lane, void *worker, uint64_t i)
-{
-    char room[BENCH_KEY_SIZE];
-    (void)i;
-    lane->kind->remove(worker, key_of(room, random_record(lane)));
-    return 1;
-}
-
-/* YCSB A: half reads, half updates. */
-static uint64_t step_mixed(struct lane *lane, void *worker, uint64_t i)
-{
-    return i % 2 == 0 ? step_read_random(lane, worker, i) : step_fill_random(lane, worker, i);
-}
-
-static uint64_t step_hot(struct lane *lane, void *worker, uint64_t i)
-{
-    char room[BENCH_KEY_SIZE];
-    struct bench_slice key = key_of(room, 0);
-    struct bench_slice value = value_of(lane);
-    (void)i;
-    lane->kind->write(worker, &key, &value, 1, true);
-    return 1;
-}
-
-static const struct workload workloads[] = {
-    {"fillseq", step_fill_seq, 1, true, false},
-    {"load", step_load, 1000, true, false},
-    {"fillrandom", step_fill_random, 1, false, false},
-    {"overwrite", step_fill_random, 1, false, false},
-    {"fillbatch", step_fill_batch, 100, false, false},
-    {"fillsync", step_fill_sync, 1, false, false},
-    {"batchsync", step_batch_sync, 100, false, false},
-    {"readrandom", step_read_random, 1, false, false},
-    {"readmissing", step_read_missing, 1, false, false},
-    {"readseq", step_read_seq, 1, true, false},
-    {"readreverse", step_read_reverse, 1, true, false},
-    {"seekrandom", step_seek, 1, false, false},
-    {"readwhilewriting", step_read_random, 1, false, true},
-    {"mixed", step_mixed, 1, false, false},
-    {"deleterandom", step_delete, 1, false, false},
-    {"hotkey", step_hot, 1, false, false},
-};
-
 static void *lane_run(void *argument)
 {
     struct lane *lane = argument;
     void *worker = lane->kind->worker_open(lane->store);
-    uint64_t share = lane->settings->ops / lane->settings->threads;
-    bool is_walk =
-        lane->workload->step == step_read_seq || lane->workload->step == step_read_reverse;
+    unsigned flags = lane->workload->flags;
+    uint64_t share =
+        (flags & WORKLOAD_TIMED) != 0 ? UINT64_MAX : lane->settings->ops / lane->settings->threads;
+    uint64_t until_ns = (flags & WORKLOAD_WHOLE) != 0 ? UINT64_MAX : deadline_ns;
     uint64_t begin = bench_now_ns();
 
-    for (uint64_t i = 0; lane->done < share && !is_over_get() && begin < deadline_ns; i++) {
+    for (uint64_t i = 0; lane->done < share && !lane->is_at_end && begin < until_ns; i++) {
         lane->done += lane->workload->step(lane, worker, i);
         uint64_t end = bench_now_ns();
         histogram_add(&lane->latencies, end - begin);
         begin = end;
-        if (is_walk) {
-            break;
-        }
     }
+    free(lane->source);
     lane->kind->worker_close(worker);
     return NULL;
 }
@@ -252,10 +63,39 @@ static void *writer_run(void *argument)
     struct lane *lane = argument;
     void *worker = lane->kind->worker_open(lane->store);
     while (!is_over_get()) {
-        lane->done += step_fill_random(lane, worker, 0);
+        lane->done += step_overwrite(lane, worker, 0);
     }
     lane->kind->worker_close(worker);
     return NULL;
+}
+
+/* What this process has had written to the disk so far, its log included. */
+static uint64_t written_bytes(void)
+{
+    char line[128];
+    unsigned long long bytes = 0;
+    FILE *file = fopen("/proc/self/io", "r");
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+        (void)sscanf(line, "write_bytes: %llu", &bytes);
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    return bytes;
+}
+
+/* Waits until the background has written nothing for a while. */
+static void settle(void)
+{
+    uint64_t before = UINT64_MAX;
+    unsigned quiet = 0;
+    for (unsigned i = 0; i < SETTLE_STEPS_MAX && quiet < 3; i++) {
+        struct timespec step = {0, SETTLE_STEP_MS * 1000000L};
+        nanosleep(&step, NULL);
+        uint64_t now = written_bytes();
+        quiet = now == before ? quiet + 1 : 0;
+        before = now;
+    }
 }
 
 static void report(const struct lane *lanes, uint32_t count, double seconds, double cpu)
@@ -273,13 +113,14 @@ static void report(const struct lane *lanes, uint32_t count, double seconds, dou
     getrusage(RUSAGE_SELF, &usage);
     printf("{\"store\":\"%s\",\"workload\":\"%s\",\"threads\":%u,\"records\":%llu,\"seconds\":%.3f,"
            "\"rate\":%.0f,\"missing\":%llu,\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,"
-           "\"max_us\":%.1f,\"cpu_us\":%.3f,\"resident_mb\":%ld,\"table_mb\":%.1f}\n",
+           "\"max_us\":%.1f,\"cpu_us\":%.3f,\"resident_mb\":%ld,\"table_mb\":%.1f,"
+           "\"written_mb\":%.1f}\n",
            lanes[0].kind->name, lanes[0].workload->name, count, (unsigned long long)done, seconds,
            (double)done / seconds, (unsigned long long)missing,
            (double)histogram_quantile(all, 0.5) / 1e3, (double)histogram_quantile(all, 0.99) / 1e3,
            (double)histogram_quantile(all, 0.999) / 1e3, (double)all->max_ns / 1e3,
            done == 0 ? 0 : cpu * 1e6 / (double)done, usage.ru_maxrss / 1024,
-           (double)lanes[0].kind->table_bytes(lanes[0].store) / 1e6);
+           (double)lanes[0].kind->table_bytes(lanes[0].store) / 1e6, (double)written_bytes() / 1e6);
     fflush(stdout);
     free(all);
 }
@@ -288,14 +129,15 @@ static void workload_run(const struct bench_store_kind *kind, struct bench_store
                          const struct settings *settings, const struct workload *workload)
 {
     struct settings own = *settings;
-    own.threads = workload->is_single ? 1 : settings->threads;
+    bool has_writer = (workload->flags & WORKLOAD_WITH_WRITER) != 0;
+    own.threads = (workload->flags & WORKLOAD_SINGLE) != 0 ? 1 : settings->threads;
     struct lane *lanes = calloc(own.threads + 1, sizeof(*lanes));
     double cpu = bench_cpu_seconds();
     uint64_t begin = bench_now_ns();
 
     is_over_set(false);
     deadline_ns = begin + (uint64_t)own.seconds * 1000000000;
-    for (uint32_t i = 0; i < own.threads + workload->has_writer; i++) {
+    for (uint32_t i = 0; i < own.threads + has_writer; i++) {
         lanes[i].kind = kind;
         lanes[i].store = store;
         lanes[i].settings = &own;
@@ -312,7 +154,7 @@ static void workload_run(const struct bench_store_kind *kind, struct bench_store
     }
     double seconds = (double)(bench_now_ns() - begin) / 1e9;
     is_over_set(true);
-    if (workload->has_writer) {
+    if (has_writer) {
         pthread_join(lanes[own.threads].thread, NULL);
     }
     report(lanes, own.threads, seconds, bench_cpu_seconds() - cpu);
@@ -338,14 +180,15 @@ static void workloads_run(const struct bench_store_kind *kind, const struct sett
     char *rest = NULL;
     for (char *name = strtok_r(names, ",", &rest); name != NULL;
          name = strtok_r(NULL, ",", &rest)) {
-        const struct workload *found = NULL;
         if (strcmp(name, "compact") == 0) {
             kind->compact(store);
             continue;
         }
-        for (size_t i = 0; i < sizeof(workloads) / sizeof(workloads[0]); i++) {
-            found = strcmp(workloads[i].name, name) == 0 ? &workloads[i] : found;
+        if (strcmp(name, "settle") == 0) {
+            settle();
+            continue;
         }
+        const struct workload *found = workload_find(name);
         if (found == NULL) {
             bench_die("there is no workload '%s'", name);
         }
@@ -369,6 +212,8 @@ static void settings_parse(struct settings *settings, int argc, char **argv)
         const char *text = i + 1 < argc ? argv[++i] : NULL;
         if (strcmp(option, "--dir") == 0) {
             settings->config.dir = text;
+        } else if (strcmp(option, "--lines") == 0) {
+            settings->lines_path = text;
         } else if (strcmp(option, "--records") == 0) {
             settings->records = bench_number_parse(option, text);
         } else if (strcmp(option, "--ops") == 0) {

@@ -119,14 +119,15 @@ static void report(const char *workload, const struct load_settings *settings,
 {
     double seconds = result->seconds > 0 ? result->seconds : 1;
     double done = result->done > 0 ? (double)result->done : 1;
-    printf("{\"workload\":\"%s\",\"connections\":%u,\"in_flight\":%u,\"seconds\":%.3f,\"done\":%llu,"
-           "\"records\":%llu,\"rate\":%.1f,\"record_rate\":%.1f,\"bytes_each\":%.1f,"
-           "\"client_cpu_us\":%.2f,\"server_cpu_us\":%.2f,\"failures\":%llu",
-           workload, settings->connections, settings->in_flight, result->seconds,
-           (unsigned long long)result->done, (unsigned long long)result->records,
-           (double)result->done / seconds, (double)result->records / seconds,
-           (double)result->bytes / done, result->client_cpu_seconds * 1e6 / done,
-           result->server_cpu_seconds * 1e6 / done, (unsigned long long)result->failures);
+    printf(
+        "{\"workload\":\"%s\",\"connections\":%u,\"in_flight\":%u,\"seconds\":%.3f,\"done\":%llu,"
+        "\"records\":%llu,\"rate\":%.1f,\"record_rate\":%.1f,\"bytes_each\":%.1f,"
+        "\"client_cpu_us\":%.2f,\"server_cpu_us\":%.2f,\"failures\":%llu",
+        workload, settings->connections, settings->in_flight, result->seconds,
+        (unsigned long long)result->done, (unsigned long long)result->records,
+        (double)result->done / seconds, (double)result->records / seconds,
+        (double)result->bytes / done, result->client_cpu_seconds * 1e6 / done,
+        result->server_cpu_seconds * 1e6 / done, (unsigned long long)result->failures);
     quantiles_print("", &result->latencies);
     if (result->latencies_more.count > 0) {
         quantiles_print("write_", &result->latencies_more);
@@ -182,10 +183,14 @@ static void settings_number_set(struct load_settings *settings, const char *opti
         uint32_t *to;
         uint64_t *to_long;
     } options[] = {
-        {"--connections", &settings->connections, NULL}, {"--in-flight", &settings->in_flight, NULL},
-        {"--value-size", &settings->value_size, NULL},   {"--batch", &settings->batch, NULL},
-        {"--read-share", &settings->read_share, NULL},   {"--durability", &settings->durability, NULL},
-        {"--keys", NULL, &settings->keys},               {"--ops", NULL, &settings->ops_max},
+        {"--connections", &settings->connections, NULL},
+        {"--in-flight", &settings->in_flight, NULL},
+        {"--value-size", &settings->value_size, NULL},
+        {"--batch", &settings->batch, NULL},
+        {"--read-share", &settings->read_share, NULL},
+        {"--durability", &settings->durability, NULL},
+        {"--keys", NULL, &settings->keys},
+        {"--ops", NULL, &settings->ops_max},
         {"--rate", NULL, &settings->rate},
     };
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
@@ -211,9 +216,10 @@ static void settings_check(const struct load_settings *settings)
         settings->in_flight > LOAD_IN_FLIGHT_MAX || settings->batch == 0 ||
         settings->batch > LOAD_BATCH_MAX || settings->value_size > BENCH_VALUE_MAX ||
         settings->keys == 0 || strlen(settings->table) > 128) {
-        bench_die("--target is needed; 1..%d connections, 1..%d in flight, batches of 1..%d, values "
-                  "of at most %d bytes, 1 key or more",
-                  LOAD_CONNECTIONS_MAX, LOAD_IN_FLIGHT_MAX, LOAD_BATCH_MAX, BENCH_VALUE_MAX);
+        bench_die(
+            "--target is needed; 1..%d connections, 1..%d in flight, batches of 1..%d, values "
+            "of at most %d bytes, 1 key or more",
+            LOAD_CONNECTIONS_MAX, LOAD_IN_FLIGHT_MAX, LOAD_BATCH_MAX, BENCH_VALUE_MAX);
     }
 }
 

@@ -22,7 +22,9 @@ BENCH_NAMES := $(patsubst bench/%.c,%,$(BENCH_C)) $(BENCH_VARIANTS)
 BENCH_ARGS ?=
 
 bench_folder_c = $(sort $(wildcard bench/$(or $(BENCH_FOLDER_$(1)),$(1))/*.c))
-bench_sources = bench/$(or $(BENCH_VARIANT_OF_$(1)),$(1)).c $(call bench_folder_c,$(1)) $(BENCH_SUPPORT_C)
+bench_own = bench/$(1).c $(call bench_folder_c,$(1))
+bench_sources = $(if $(BENCH_VARIANT_OF_$(1)),$(call bench_own,$(BENCH_VARIANT_OF_$(1))) $(call \
+	bench_folder_c,$(1)),$(call bench_own,$(1))) $(BENCH_SUPPORT_C)
 bench_is = $(filter $(1),$(2))
 BENCH_ALL_C := $(sort $(foreach each,$(BENCH_NAMES),$(call bench_sources,$(each))) $(BENCH_STORES_C))
 

@@ -18,7 +18,7 @@
 enum {
     LOAD_CONNECTIONS_MAX = 4096,
     LOAD_IN_FLIGHT_MAX = 8192,
-    LOAD_BATCH_MAX = 10000,    /* records of a message on a stream */
+    LOAD_BATCH_MAX = 10000, /* records of a message on a stream */
     LOAD_REQUEST_BYTES_MAX = BENCH_VALUE_MAX + 1024,
 };
 

@@ -52,8 +52,8 @@ static void received(struct scan_run *run, struct scanner *scanner)
     }
     grpc_slice message = stream_message_take(&scanner->stream);
     if (run->clock.is_counting && !run->is_over) {
-        run->result->records += load_message_count_documents(GRPC_SLICE_START_PTR(message),
-                                                             GRPC_SLICE_LENGTH(message));
+        run->result->records +=
+            load_message_count_documents(GRPC_SLICE_START_PTR(message), GRPC_SLICE_LENGTH(message));
         run->result->bytes += GRPC_SLICE_LENGTH(message);
         run->result->done++;
         histogram_add(&run->result->latencies, bench_now_ns() - scanner->asked_ns);
@@ -101,8 +101,8 @@ void load_scan_stream_run(struct load_target *target, struct load_result *result
         scan_open(&run, &scanners[i]);
     }
     while (run.live > 0) {
-        grpc_event event = grpc_completion_queue_next(
-            target->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+        grpc_event event =
+            grpc_completion_queue_next(target->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
         fire(&run, event.tag);
         if (!run.is_over && load_clock_is_over(&run.clock, bench_now_ns(), settings)) {
             load_clock_end(&run.clock, settings, result);

@@ -49,8 +49,9 @@ void load_target_close(struct load_target *target)
         grpc_channel_destroy(target->channels[i]);
     }
     grpc_completion_queue_shutdown(target->queue);
-    while (grpc_completion_queue_next(target->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL)
-               .type != GRPC_QUEUE_SHUTDOWN) {
+    while (
+        grpc_completion_queue_next(target->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL).type !=
+        GRPC_QUEUE_SHUTDOWN) {
     }
     grpc_completion_queue_destroy(target->queue);
 }
@@ -105,7 +106,8 @@ void load_failure_add(struct load_result *result, grpc_status_code status, grpc_
 {
     if (result->failures++ == 0) {
         char *copy = grpc_slice_to_c_string(text);
-        (void)snprintf(result->failure, sizeof(result->failure), "status %d: %s", (int)status, copy);
+        (void)snprintf(result->failure, sizeof(result->failure), "status %d: %s", (int)status,
+                       copy);
         gpr_free(copy);
     }
 }

@@ -47,8 +47,8 @@ struct unary_run {
 
     /* Of the thread that begins calls; read by the other after it was joined, or atomically. */
     uint64_t begun;
-    int is_over;     /* atomic */
-    int is_pacing;   /* atomic */
+    int is_over;   /* atomic */
+    int is_pacing; /* atomic */
 
     pthread_mutex_t mutex;
     struct unary_call *free; /* guarded by mutex; at fixed times only */
@@ -87,11 +87,11 @@ static void batch_start(struct unary_call *call, grpc_byte_buffer *message)
 static void call_begin(struct unary_run *run, struct unary_call *call, uint64_t due_ns)
 {
     const struct load_unary *unary = run->unary;
-    uint64_t key = unary->is_in_order ? run->begun
-                                      : bench_random_next(&run->random) % run->settings->keys;
+    uint64_t key =
+        unary->is_in_order ? run->begun : bench_random_next(&run->random) % run->settings->keys;
     call->is_write = bench_random_next(&run->random) % 100 >= unary->read_share;
-    size_t size = load_message_write(call->is_write ? unary->write : unary->read, run->settings, key,
-                                     &run->random, run->request);
+    size_t size = load_message_write(call->is_write ? unary->write : unary->read, run->settings,
+                                     key, &run->random, run->request);
     grpc_byte_buffer message;
     message_init(&message, grpc_slice_from_copied_buffer((const char *)run->request, size));
     call->connection = (uint32_t)(run->begun % run->settings->connections);
@@ -193,8 +193,8 @@ static void queue_read(struct unary_run *run)
 {
     bool is_clock_stopped = false;
     for (;;) {
-        grpc_event event = grpc_completion_queue_next(
-            run->target->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+        grpc_event event = grpc_completion_queue_next(run->target->queue,
+                                                      gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
         struct unary_call *call = event.tag;
         uint64_t now_ns = bench_now_ns();
         call_end(run, call, now_ns);
@@ -223,8 +223,7 @@ static void run_init(struct unary_run *run, struct load_target *target)
     run->random = bench_now_ns();
     run->request = malloc(LOAD_REQUEST_BYTES_MAX);
     run->calls = calloc(settings->in_flight, sizeof(*run->calls));
-    if (run->request == NULL || run->calls == NULL ||
-        pthread_mutex_init(&run->mutex, NULL) != 0) {
+    if (run->request == NULL || run->calls == NULL || pthread_mutex_init(&run->mutex, NULL) != 0) {
         bench_die("no memory for %u calls", settings->in_flight);
     }
     for (uint32_t i = 0; i < settings->connections; i++) {

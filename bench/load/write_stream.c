@@ -101,8 +101,8 @@ static void writer_push(struct write_run *run, struct writer *writer)
     }
     uint32_t count = left < settings->batch ? (uint32_t)left : settings->batch;
     uint64_t size_max = load_message_write_batch_max(settings, count);
-    bool is_window_open = writer->under_way_bytes == 0 ||
-                          writer->under_way_bytes + size_max <= writer->window_bytes;
+    bool is_window_open =
+        writer->under_way_bytes == 0 || writer->under_way_bytes + size_max <= writer->window_bytes;
     if (writer->sent - writer->acked < settings->in_flight && is_window_open) {
         batch_send(run, writer, count);
     }
@@ -188,8 +188,8 @@ static void fire(struct write_run *run, const struct stream_tag *tag)
 static void queue_read(struct write_run *run)
 {
     while (run->live > 0) {
-        grpc_event event = grpc_completion_queue_next(
-            run->target->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+        grpc_event event = grpc_completion_queue_next(run->target->queue,
+                                                      gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
         fire(run, event.tag);
         bool is_timed_out = load_clock_is_over(&run->clock, bench_now_ns(), run->settings);
         if (is_timed_out && !run->is_in_order && !run->is_over) {
