@@ -11,6 +11,10 @@
 #include "client/client_internal.h"
 #include "polarys/v1/bulk.pb-c.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum {
     BULK_BATCH_RECORDS_DEFAULT = 500,
     BULK_BATCH_BYTES_DEFAULT = 256 << 10,
@@ -75,5 +79,9 @@ void bulk_session_close(struct polarys_client_bulk *bulk);
 
 /* Marks the writer as failed with `err`; returns false. */
 bool bulk_fail(struct polarys_client_bulk *bulk, const struct polarys_client_error *err);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

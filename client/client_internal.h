@@ -16,6 +16,10 @@
 #include "google/protobuf/timestamp.pb-c.h"
 #include "polarys/v1/common.pb-c.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct polarys_client {
     /* Immutable after open. */
     struct polarys_client_options options; /* strings owned */
@@ -116,5 +120,9 @@ bool client_document_copy(struct polarys_client_document *to, const ProtobufCBin
                           const Polarys__V1__Value *value, uint64_t version,
                           const Google__Protobuf__Timestamp *expire_time,
                           const Google__Protobuf__Timestamp *commit_time);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -8,6 +8,10 @@
 #include "client/polarys.h"
 #include "google/protobuf/duration.pb-c.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Resets it; `err` may be NULL here and everywhere in the client. */
 void client_error_clear(struct polarys_client_error *err);
 
@@ -29,5 +33,9 @@ void client_error_retry_set(struct polarys_client_error *err,
 /* Reads an encoded google.rpc.Status: ErrorInfo gives reason and metadata, RetryInfo the delay. Bytes
  * that are no such message are ignored: status and message stand without them. */
 void client_error_details_read(struct polarys_client_error *err, const void *bytes, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -8,6 +8,10 @@
 
 #include "client/polarys.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct client_pipeline;
 
 enum {
@@ -42,5 +46,9 @@ bool client_pipeline_start(struct client_pipeline *pipeline, uint32_t slot,
  * (UINT64_MAX: waits without limit). REQUIRES: a call is under way. */
 bool client_pipeline_next(struct client_pipeline *pipeline, uint64_t until_ns,
                           struct client_completion *completion);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -251,6 +251,10 @@ bool polarys_client_scan_next(struct polarys_client_scan *scan, bool *has_docume
 {
     *has_document = false;
     while (!scan->is_done) {
+        if (scan->options.limit != 0 && scan->returned >= scan->options.limit) {
+            scan->is_done = true;
+            break;
+        }
         if (scan->message != NULL && scan->next < scan->message->n_documents) {
             const Polarys__V1__Document *from = scan->message->documents[scan->next++];
             if (!last_key_set(scan, &from->key)) {
@@ -263,9 +267,7 @@ bool polarys_client_scan_next(struct polarys_client_scan *scan, bool *has_docume
             *has_document = true;
             return true;
         }
-        if (scan->options.limit != 0 && scan->returned >= scan->options.limit) {
-            scan->is_done = true;
-        } else if (!message_take(scan, err)) {
+        if (!message_take(scan, err)) {
             return false;
         }
     }

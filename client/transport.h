@@ -9,6 +9,10 @@
 
 #include "client/polarys.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct transport;
 struct transport_stream;
 
@@ -64,5 +68,9 @@ bool transport_stream_finish(struct transport_stream *stream, struct polarys_cli
 void transport_stream_cancel(struct transport_stream *stream);
 /* Cancels what is still running, then frees. Accepts NULL. */
 void transport_stream_destroy(struct transport_stream *stream);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -10,6 +10,10 @@
 
 #include "client/transport.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum { TRANSPORT_IDLE_QUEUES_MAX = 64 };
 
 struct transport {
@@ -33,5 +37,9 @@ bool transport_message_take(grpc_byte_buffer *buffer, struct transport_message *
 /* Fills `err` from a status, its text and its trailing metadata; decodes google.rpc.Status. */
 void transport_error_fill(struct polarys_client_error *err, grpc_status_code status,
                           const grpc_slice *text, const grpc_metadata_array *trailing);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

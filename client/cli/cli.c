@@ -93,8 +93,9 @@ enum cli_status cli_fail_engine(struct cli *cli, const struct polarys_error *err
 enum cli_status cli_fail_errno(struct cli *cli, const char *what)
 {
     int number = errno;
+    char text[128];
     return cli_fail(cli, number == ENOENT ? "FILE_NOT_FOUND" : "IO", "%s: %s", what,
-                    strerror(number));
+                    strerror_r(number, text, sizeof(text)));
 }
 
 struct polarys_client *cli_connect(struct cli *cli, uint32_t timeout_ms)

@@ -160,7 +160,8 @@ enum cli_status http_get(struct cli *cli, const char *endpoint, const char *path
     int fd = addresses_connect(addresses, timeout_ms);
     freeaddrinfo(addresses);
     if (fd < 0) {
-        return cli_fail(cli, "UNAVAILABLE", "%s: %s", endpoint, strerror(errno));
+        return cli_fail(cli, "UNAVAILABLE", "%s: %s", endpoint,
+                        strerror_r(errno, request, sizeof(request)));
     }
     (void)snprintf(request, sizeof(request),
                    "GET %.100s HTTP/1.0\r\nHost: %s\r\nAccept: text/plain\r\n\r\n", path, host);
