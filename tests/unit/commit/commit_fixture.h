@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "tests/unit/commit/fake_engine.h"
-#include "gtest/gtest.h"
+#include <gtest/gtest.h>
 
 struct Published {
     uint64_t version;

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <thread>
 
-#include "gtest/gtest.h"
+#include <gtest/gtest.h>
 
 namespace {
 

@@ -9,7 +9,7 @@
 #include "engine/commit/commit.h"
 #include "engine/txn/snapshots.h"
 #include "tests/unit/compaction/tree_world.h"
-#include "gtest/gtest.h"
+#include <gtest/gtest.h>
 
 namespace {
 

@@ -2,6 +2,7 @@
 /* Leases and the history window, on a clock that the test moves. */
 #include "engine/txn/snapshots.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <string>
@@ -9,7 +10,7 @@
 #include <vector>
 
 #include "tests/support/sim_clock.h"
-#include "gtest/gtest.h"
+#include <gtest/gtest.h>
 
 namespace {
 
@@ -279,17 +280,83 @@ TEST_F(Snapshots, NamesTheOldestLeaseInItsFigures)
 }
 
 /* A model of compaction, through reopenings: whatever is reported as readable has never been dropped. */
-TEST_F(Snapshots, ReportsNothingReadableThatCompactionCouldHaveDropped)
-{
+class SnapshotsModel : public Snapshots {
+  protected:
     uint64_t random = 42;
-    auto next = [&random](uint64_t below) {
+    uint64_t dropped_below = 0;        /* every version below may be gone ... */
+    std::set<uint64_t> spared;         /* ... but these, listed at each compaction since */
+    std::map<uint64_t, uint64_t> held; /* lease -> version */
+
+    uint64_t next(uint64_t below)
+    {
         random = random * 6364136223846793005u + 1442695040888963407u;
         return (random >> 33) % below;
-    };
-    uint64_t dropped_below = 0; /* every version below may be gone ... */
-    std::set<uint64_t> spared;  /* ... but these, listed at each compaction since */
-    uint64_t manifest_start = 0;
-    std::map<uint64_t, uint64_t> held; /* lease -> version */
+    }
+
+    uint64_t some_version()
+    {
+        return version - next(version / 2 + 1);
+    }
+
+    bool is_there(uint64_t at)
+    {
+        return at >= dropped_below || spared.count(at) != 0;
+    }
+
+    void acquire()
+    {
+        uint64_t at = some_version();
+        uint64_t id = 0;
+        if (at > 0 && snapshot_acquire(snapshots, at, 1 + next(3000), &id, &err) == POLARYS_OK) {
+            ASSERT_TRUE(is_there(at)) << at;
+            held[id] = at;
+        }
+    }
+
+    void renew_all()
+    {
+        for (auto it = held.begin(); it != held.end();) {
+            if (snapshot_renew(snapshots, it->first, 1 + next(3000), &err) != POLARYS_OK) {
+                it = held.erase(it);
+                continue;
+            }
+            ASSERT_TRUE(is_there(it->second)) << it->second;
+            ++it;
+        }
+    }
+
+    void compact()
+    {
+        retain();
+        for (uint64_t at : kept) {
+            ASSERT_TRUE(is_there(at)) << at;
+        }
+        spared = std::set<uint64_t>(kept.begin(), kept.end());
+        dropped_below = std::max(dropped_below, history_start);
+    }
+
+    void check()
+    {
+        uint64_t at = some_version();
+        if (snapshots_check(snapshots, at, &err) == POLARYS_OK) {
+            ASSERT_GE(at, dropped_below);
+        }
+    }
+
+    /* The manifest has the start of the last compaction that dropped anything, and one sample. */
+    void reopen()
+    {
+        struct version_time newest = {version, clock_wall_ms(&clock.base)};
+        options.history_start = dropped_below;
+        options.times = &newest;
+        options.time_count = version > 0 ? 1 : 0;
+        held.clear();
+        open();
+    }
+};
+
+TEST_F(SnapshotsModel, ReportsNothingReadableThatCompactionCouldHaveDropped)
+{
     options.history_keep_ms = 2000;
     options.history_keep_bytes = 400;
     open();
@@ -297,61 +364,24 @@ TEST_F(Snapshots, ReportsNothingReadableThatCompactionCouldHaveDropped)
         sim_clock_advance(&clock, next(150) * MS);
         switch (next(8)) {
         case 0:
+            acquire();
+            break;
         case 1:
+            renew_all();
+            break;
         case 2:
-            commit(next(40));
+            compact();
             break;
-        case 3: {
-            uint64_t at = version - next(version / 2 + 1);
-            uint64_t id = 0;
-            if (version > 0 && at > 0 &&
-                snapshot_acquire(snapshots, at, 1 + next(3000), &id, &err) == POLARYS_OK) {
-                ASSERT_TRUE(at >= dropped_below || spared.count(at) != 0) << at;
-                held[id] = at;
-            }
+        case 3:
+            check();
             break;
-        }
         case 4:
-            for (auto it = held.begin(); it != held.end();) {
-                if (snapshot_renew(snapshots, it->first, 1 + next(3000), &err) != POLARYS_OK) {
-                    it = held.erase(it);
-                    continue;
-                }
-                ASSERT_TRUE(it->second >= dropped_below || spared.count(it->second) != 0);
-                ++it;
-            }
-            break;
-        case 5: {
-            retain();
-            std::set<uint64_t> now(kept.begin(), kept.end());
-            std::set<uint64_t> still;
-            for (uint64_t at : now) {
-                if (at >= dropped_below || spared.count(at) != 0) {
-                    still.insert(at);
-                }
-            }
-            ASSERT_EQ(still.size(), now.size());
-            spared = still;
-            dropped_below = std::max(dropped_below, history_start);
-            manifest_start = std::max(manifest_start, history_start);
-            break;
-        }
-        case 6: {
-            uint64_t at = version - next(version / 2 + 1);
-            if (snapshots_check(snapshots, at, &err) == POLARYS_OK) {
-                ASSERT_GE(at, dropped_below);
-            }
-            break;
-        }
-        default:
             if (next(20) == 0) {
-                options.history_start = manifest_start;
-                struct version_time newest = {version, clock_wall_ms(&clock.base)};
-                options.times = &newest;
-                options.time_count = version > 0 ? 1 : 0;
-                held.clear();
-                open();
+                reopen();
             }
+            break;
+        default:
+            commit(next(40));
         }
     }
     EXPECT_GT(dropped_below, 100u);
