@@ -172,17 +172,16 @@ static enum polarys_code batch_check_room(const struct polarys_batch *batch, siz
 {
     size_t count = batch->operations.count + batch->requirements.count;
     if (count >= POLARYS_BATCH_OPERATIONS_MAX) {
-        enum polarys_code code = polarys_fail(err, POLARYS_TOO_LARGE,
-                                              "a batch holds at most %d operations",
-                                              POLARYS_BATCH_OPERATIONS_MAX);
+        enum polarys_code code =
+            polarys_fail(err, POLARYS_TOO_LARGE, "a batch holds at most %d operations",
+                         POLARYS_BATCH_OPERATIONS_MAX);
         polarys_error_detail_set(err, "limit", "%d", POLARYS_BATCH_OPERATIONS_MAX);
         polarys_error_detail_set(err, "size", "%zu", count + 1);
         return code;
     }
     if (bytes > POLARYS_BATCH_BYTES_MAX - batch->bytes) {
-        enum polarys_code code =
-            polarys_fail(err, POLARYS_TOO_LARGE, "a batch holds at most %d bytes",
-                         POLARYS_BATCH_BYTES_MAX);
+        enum polarys_code code = polarys_fail(
+            err, POLARYS_TOO_LARGE, "a batch holds at most %d bytes", POLARYS_BATCH_BYTES_MAX);
         polarys_error_detail_set(err, "limit", "%d", POLARYS_BATCH_BYTES_MAX);
         polarys_error_detail_set(err, "size", "%zu", batch->bytes + bytes);
         return code;
@@ -238,8 +237,8 @@ static enum polarys_code begin_operation(struct polarys_batch *batch, const char
 
 static void end_operation(struct polarys_batch *batch, const struct batch_operation *operation)
 {
-    batch->bytes += operation->key.size - TREE_KEY_PREFIX_SIZE + operation->value.size +
-                    BATCH_OVERHEAD_BYTES;
+    batch->bytes +=
+        operation->key.size - TREE_KEY_PREFIX_SIZE + operation->value.size + BATCH_OVERHEAD_BYTES;
     batch->operations.count++;
 }
 
@@ -250,8 +249,8 @@ static enum polarys_code check_value_size(const struct polarys_batch *batch, siz
     if (size <= limit) {
         return POLARYS_OK;
     }
-    enum polarys_code code = polarys_fail(err, POLARYS_TOO_LARGE,
-                                          "a value has at most %u bytes, not %zu", limit, size);
+    enum polarys_code code =
+        polarys_fail(err, POLARYS_TOO_LARGE, "a value has at most %u bytes, not %zu", limit, size);
     polarys_error_detail_set(err, "limit", "%u", limit);
     polarys_error_detail_set(err, "size", "%zu", size);
     return code;
@@ -263,14 +262,13 @@ static enum polarys_code check_expiry(struct polarys_batch *batch, uint64_t expi
     if (expires_at_ms == 0 || expires_at_ms > clock_wall_ms(batch->db->clock)) {
         return POLARYS_OK;
     }
-    enum polarys_code code =
-        polarys_fail(err, POLARYS_BAD_ARGUMENT, "expires_at lies in the past");
+    enum polarys_code code = polarys_fail(err, POLARYS_BAD_ARGUMENT, "expires_at lies in the past");
     polarys_error_detail_set(err, "field", "expires_at");
     return code;
 }
 
-static enum polarys_code check_value(struct polarys_batch *batch,
-                                     const struct polarys_value *value, struct polarys_error *err)
+static enum polarys_code check_value(struct polarys_batch *batch, const struct polarys_value *value,
+                                     struct polarys_error *err)
 {
     enum polarys_code code = check_value_size(batch, value->bytes.size, err);
     if (code == POLARYS_OK) {
@@ -290,8 +288,7 @@ enum polarys_code polarys_batch_put(struct polarys_batch *batch, const char *tab
                                     struct polarys_error *err)
 {
     struct batch_operation *operation;
-    enum polarys_code code =
-        begin_operation(batch, table, key, value->bytes.size, &operation, err);
+    enum polarys_code code = begin_operation(batch, table, key, value->bytes.size, &operation, err);
     if (code == POLARYS_OK) {
         code = check_value(batch, value, err);
     }
@@ -397,8 +394,7 @@ enum polarys_code polarys_batch_delete_range(struct polarys_batch *batch, const 
     *operation = (struct batch_operation){
         .kind = BATCH_DELETE_RANGE,
         .key = make_key(batch, table_id, start),
-        .value = end.size > 0 ? make_key(batch, table_id, end)
-                              : make_key(batch, table_id + 1, end),
+        .value = end.size > 0 ? make_key(batch, table_id, end) : make_key(batch, table_id + 1, end),
     };
     if (operation->key.data == NULL || operation->value.data == NULL) {
         return fail_memory(err);
@@ -418,8 +414,8 @@ static enum polarys_code check_condition(const struct polarys_precondition *cond
         return POLARYS_OK;
     case POLARYS_PRECONDITION_FIELD_EQUALS:
         if (condition->field.size == 0 || condition->field.size > BATCH_FIELD_BYTES_MAX) {
-            return polarys_fail(err, POLARYS_BAD_ARGUMENT,
-                                "the path of a field has 1 to %d bytes", BATCH_FIELD_BYTES_MAX);
+            return polarys_fail(err, POLARYS_BAD_ARGUMENT, "the path of a field has 1 to %d bytes",
+                                BATCH_FIELD_BYTES_MAX);
         }
         return json_check(condition->expected, err);
     default:

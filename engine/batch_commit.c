@@ -189,8 +189,8 @@ static void request_done(struct commit_request *request)
     if (db_schema_park(batch->db, batch)) {
         return;
     }
-    if (batch->conflict_count >= BATCH_CONFLICTS_FREE && !batch->turn.is_held &&
-        turn_make(batch) && wait_for_turn(batch)) {
+    if (batch->conflict_count >= BATCH_CONFLICTS_FREE && !batch->turn.is_held && turn_make(batch) &&
+        wait_for_turn(batch)) {
         return;
     }
     if (batch->bytes > BATCH_RETRY_INLINE_BYTES) {

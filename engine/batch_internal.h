@@ -18,10 +18,10 @@ enum {
     BATCH_RANGE_DELETES_MAX = 256,
     BATCH_REQUIREMENTS_MAX = POLARYS_BATCH_OPERATIONS_MAX,
     BATCH_TABLES_MAX = 4096,
-    BATCH_ATTEMPTS_MAX = 1000,  /* conflicts before the caller hears of it */
-    BATCH_CONFLICTS_FREE = 2,   /* conflicts before a turn is taken */
+    BATCH_ATTEMPTS_MAX = 1000,           /* conflicts before the caller hears of it */
+    BATCH_CONFLICTS_FREE = 2,            /* conflicts before a turn is taken */
     BATCH_RETRY_INLINE_BYTES = 16 << 10, /* a larger batch is prepared again on the executor */
-    BATCH_OVERHEAD_BYTES = 64,  /* charged for each operation beside its bytes */
+    BATCH_OVERHEAD_BYTES = 64,           /* charged for each operation beside its bytes */
     BATCH_FIELD_BYTES_MAX = 4096,
     BATCH_DRIVE_ROUNDS = 4, /* groups that an executor thread writes before it goes on */
 };
@@ -36,7 +36,7 @@ enum batch_operation_kind {
 struct batch_operation {
     enum batch_operation_kind kind;
     bool must_look;
-    bool is_put_system; /* bytes are stored as they are */
+    bool is_put_system;         /* bytes are stored as they are */
     struct polarys_slice key;   /* tree key */
     struct polarys_slice value; /* put: as stored; update: patch; range delete: end */
     uint64_t expires_at_ms;
@@ -82,7 +82,7 @@ struct polarys_batch {
     bool changes_schema;
     bool is_system; /* made by the store itself: no limits on disk space, no schema check */
     bool has_own_read_version; /* what it writes was worked out at read_version */
-    uint64_t catalog_version; /* of the oldest catalogue that a name was found in */
+    uint64_t catalog_version;  /* of the oldest catalogue that a name was found in */
 
     struct arena arena; /* bytes of what was put in */
     struct batch_array operations;
@@ -100,7 +100,7 @@ struct polarys_batch {
     struct batch_array ranges;    /* struct commit_range, disjoint and ascending at the end */
     struct batch_array entries;   /* struct entry */
     struct batch_array read_keys; /* struct polarys_slice */
-    uint32_t *effect_slots;       /* hash table of effect index + 1, in `made`; NULL for small batches */
+    uint32_t *effect_slots; /* hash table of effect index + 1, in `made`; NULL for small batches */
     size_t effect_slot_count;
     struct buffer encoded;
     uint64_t read_version;

@@ -29,8 +29,7 @@ static enum polarys_code read_key_add(struct polarys_batch *batch, struct polary
 }
 
 enum polarys_code batch_look(struct polarys_batch *batch, struct polarys_slice tree_key,
-                             unsigned tree_flags, struct db_found *found,
-                             struct polarys_error *err)
+                             unsigned tree_flags, struct db_found *found, struct polarys_error *err)
 {
     enum polarys_code code = read_key_add(batch, tree_key, err);
     if (code != POLARYS_OK) {
@@ -47,10 +46,9 @@ static enum polarys_code check_version(const struct batch_requirement *requireme
     if (version == requirement->condition.version) {
         return POLARYS_OK;
     }
-    enum polarys_code code =
-        polarys_fail(err, POLARYS_VERSION_MISMATCH, "the document's version is %llu, not %llu",
-                     (unsigned long long)version,
-                     (unsigned long long)requirement->condition.version);
+    enum polarys_code code = polarys_fail(
+        err, POLARYS_VERSION_MISMATCH, "the document's version is %llu, not %llu",
+        (unsigned long long)version, (unsigned long long)requirement->condition.version);
     polarys_error_detail_set(err, "version", "%llu", (unsigned long long)version);
     return code;
 }
@@ -86,9 +84,9 @@ static enum polarys_code check_requirement(const struct batch_requirement *requi
                               : polarys_fail(err, POLARYS_KEY_NOT_FOUND,
                                              "precondition: the document does not exist");
     case POLARYS_PRECONDITION_MUST_NOT_EXIST:
-        return stored == NULL ? POLARYS_OK
-                              : polarys_fail(err, POLARYS_KEY_EXISTS,
-                                             "precondition: the document exists");
+        return stored == NULL
+                   ? POLARYS_OK
+                   : polarys_fail(err, POLARYS_KEY_EXISTS, "precondition: the document exists");
     case POLARYS_PRECONDITION_VERSION_EQUALS:
         return check_version(requirement, stored == NULL ? 0 : version, err);
     default:
@@ -104,11 +102,9 @@ static enum polarys_code check_requirements(struct polarys_batch *batch, unsigne
     const struct batch_requirement *requirements = batch->requirements.items;
     for (size_t i = 0; i < batch->requirements.count; i++) {
         struct db_found found = {0};
-        enum polarys_code code =
-            batch_look(batch, requirements[i].key, tree_flags, &found, err);
+        enum polarys_code code = batch_look(batch, requirements[i].key, tree_flags, &found, err);
         if (code == POLARYS_OK || code == POLARYS_KEY_NOT_FOUND) {
-            code = check_requirement(&requirements[i],
-                                     code == POLARYS_OK ? &found.stored : NULL,
+            code = check_requirement(&requirements[i], code == POLARYS_OK ? &found.stored : NULL,
                                      found.value.version, err);
         }
         tree_value_release(&found.value);
@@ -200,8 +196,7 @@ static struct polarys_slice made_copy(struct polarys_batch *batch, const uint8_t
 
 /* Looks for an earlier answer; on a new id *key is the record's key. */
 static enum polarys_code look_for_answer(struct polarys_batch *batch, unsigned tree_flags,
-                                         struct polarys_slice *key,
-                                         uint8_t hash[REQUEST_HASH_SIZE],
+                                         struct polarys_slice *key, uint8_t hash[REQUEST_HASH_SIZE],
                                          struct polarys_error *err)
 {
     uint8_t bytes[REQUEST_KEY_SIZE_MAX];
@@ -359,9 +354,8 @@ static enum polarys_code request_make(struct polarys_batch *batch, struct polary
     request->read_ranges = NULL;
     request->read_range_count = 0;
     request->changes_schema = batch->changes_schema;
-    request->durability = batch->options.durability == POLARYS_DURABILITY_ASYNC
-                              ? COMMIT_ASYNC
-                              : COMMIT_LOCAL_SYNC;
+    request->durability =
+        batch->options.durability == POLARYS_DURABILITY_ASYNC ? COMMIT_ASYNC : COMMIT_LOCAL_SYNC;
     request->deadline_ns = batch->options.deadline_ns;
     return POLARYS_OK;
 }

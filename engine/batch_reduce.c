@@ -136,8 +136,8 @@ static enum polarys_code look_if_there(struct polarys_batch *batch, struct polar
 }
 
 static enum polarys_code reduce_delete(struct polarys_batch *batch,
-                                       const struct batch_operation *operation,
-                                       unsigned tree_flags, struct polarys_error *err)
+                                       const struct batch_operation *operation, unsigned tree_flags,
+                                       struct polarys_error *err)
 {
     bool is_there = true;
     if (operation->must_look) {
@@ -173,8 +173,8 @@ static enum polarys_code update_apply(struct polarys_batch *batch,
         code = json_merge_patch(target, operation->value, &merged, err);
     }
     if (code == POLARYS_OK && merged.size > batch->db->settings.value_bytes_max) {
-        code = polarys_fail(err, POLARYS_TOO_LARGE, "the updated document has %zu bytes",
-                            merged.size);
+        code =
+            polarys_fail(err, POLARYS_TOO_LARGE, "the updated document has %zu bytes", merged.size);
         polarys_error_detail_set(err, "limit", "%u", batch->db->settings.value_bytes_max);
         polarys_error_detail_set(err, "size", "%zu", merged.size);
     }
@@ -205,8 +205,8 @@ static enum polarys_code update_apply(struct polarys_batch *batch,
 }
 
 static enum polarys_code reduce_update(struct polarys_batch *batch,
-                                       const struct batch_operation *operation,
-                                       unsigned tree_flags, struct polarys_error *err)
+                                       const struct batch_operation *operation, unsigned tree_flags,
+                                       struct polarys_error *err)
 {
     const struct batch_effect *effect = effect_find(batch, operation->key);
     if (effect != NULL && effect->kind == EFFECT_PUT) {

@@ -60,8 +60,7 @@ struct catalog *catalog_copy(const struct catalog *catalog)
         catalog_destroy(copy);
         return NULL;
     }
-    memcpy(copy->databases, catalog->databases,
-           catalog->database_count * sizeof(*copy->databases));
+    memcpy(copy->databases, catalog->databases, catalog->database_count * sizeof(*copy->databases));
     if (catalog->table_count > 0) {
         memcpy(copy->tables, catalog->tables, catalog->table_count * sizeof(*copy->tables));
     }

@@ -50,8 +50,8 @@ struct catalog {
     size_t database_count;
     struct catalog_table *tables;
     size_t table_count;
-    uint32_t *slots; /* open addressing: table index + 1; 0 is free */
-    size_t slot_count; /* a power of two */
+    uint32_t *slots;             /* open addressing: table index + 1; 0 is free */
+    size_t slot_count;           /* a power of two */
     atomic_uint reference_count; /* of long readers */
     struct catalog *next_retired;
     unsigned drained_stripes; /* of a retired one: stripes seen without a reader since */

@@ -27,7 +27,7 @@ struct change {
     const char *database; /* never empty */
     const char *table;    /* NULL for databases */
     const struct catalog *before;
-    struct catalog *after;       /* NULL: the catalogue stays as it is */
+    struct catalog *after; /* NULL: the catalogue stays as it is */
     struct catalog_database made_database;
     struct catalog_table made_table;
     struct polarys_batch *batch;
@@ -138,8 +138,7 @@ static enum polarys_code delete_record(struct change *change, const struct catal
 static enum polarys_code put_counters(struct change *change, struct polarys_error *err)
 {
     struct catalog_record record;
-    catalog_record_counters(&record, change->after->next_database_id,
-                            change->after->next_table_id);
+    catalog_record_counters(&record, change->after->next_database_id, change->after->next_table_id);
     return put_record(change, &record, err);
 }
 
@@ -174,8 +173,8 @@ static enum polarys_code find_database(const struct change *change,
                                              "there is no database \"%s\"", change->database);
 }
 
-static enum polarys_code find_table(const struct change *change,
-                                    const struct catalog_table **table, struct polarys_error *err)
+static enum polarys_code find_table(const struct change *change, const struct catalog_table **table,
+                                    struct polarys_error *err)
 {
     const struct catalog_database *database;
     enum polarys_code code = find_database(change, &database, err);
@@ -187,8 +186,8 @@ static enum polarys_code find_table(const struct change *change,
     }
     *table = catalog_find_table(change->before, database->id, slice_from_text(change->table));
     return *table != NULL ? POLARYS_OK
-                          : polarys_fail(err, POLARYS_TABLE_NOT_FOUND,
-                                         "there is no table \"%s\"", change->table);
+                          : polarys_fail(err, POLARYS_TABLE_NOT_FOUND, "there is no table \"%s\"",
+                                         change->table);
 }
 
 static enum polarys_code make_after(struct change *change, struct polarys_error *err)
@@ -221,6 +220,9 @@ static enum polarys_code create_database(struct change *change, struct polarys_e
     struct catalog_record record;
     catalog_record_database(&record, database);
     code = put_record(change, &record, err);
+    if (code == POLARYS_OK && catalog_add_database(change->after, database) != POLARYS_OK) {
+        code = fail_memory(err);
+    }
     return code == POLARYS_OK ? put_counters(change, err) : code;
 }
 
@@ -291,6 +293,9 @@ static enum polarys_code create_table(struct change *change, struct polarys_erro
     struct catalog_record record;
     catalog_record_table(&record, table);
     code = put_record(change, &record, err);
+    if (code == POLARYS_OK && catalog_add_table(change->after, table) != POLARYS_OK) {
+        code = fail_memory(err);
+    }
     return code == POLARYS_OK ? put_counters(change, err) : code;
 }
 
@@ -371,44 +376,51 @@ static enum polarys_code find_answer(struct change *change,
                             REQUEST_PRINCIPAL_BYTES_MAX);
     }
     /* Under the system's own id: the database need not exist, or not any more. */
-    size_t size = request_id_key(key, SYSTEM_DATABASE_ID, options->request_id,
-                                 slice_from_text(principal));
-    enum polarys_code code = request_id_find(
-        change->db, slice_make(key, size), change->batch->logical_hash,
-        commit_published_version(change->db->commit), 0, answer, err);
+    size_t size =
+        request_id_key(key, SYSTEM_DATABASE_ID, options->request_id, slice_from_text(principal));
+    enum polarys_code code =
+        request_id_find(change->db, slice_make(key, size), change->batch->logical_hash,
+                        commit_published_version(change->db->commit), 0, answer, err);
     if (code == POLARYS_OK && answer->is_found) {
         code = commit_sync(change->db->commit, err);
     }
     return code;
 }
 
+/* Notes in the new catalogue which version made what is new in it. */
+static void version_note(struct change *change, uint64_t version)
+{
+    struct catalog *after = change->after;
+    for (size_t i = 0; i < after->database_count; i++) {
+        if (after->databases[i].id == change->made_database.id) {
+            after->databases[i].created_version = version;
+        }
+    }
+    for (size_t i = 0; i < after->table_count; i++) {
+        if (after->tables[i].id == change->made_table.id) {
+            after->tables[i].created_version = version;
+        }
+    }
+    after->version = version;
+}
+
+/* The new catalogue is whole before the commit, so nothing can fail between it and the publication. */
 static enum polarys_code change_commit(struct change *change,
                                        const struct polarys_write_options *options,
                                        struct polarys_write_result *result,
                                        struct polarys_error *err)
 {
+    if (change->after != NULL && catalog_index(change->after) != POLARYS_OK) {
+        return fail_memory(err);
+    }
     change->batch->changes_schema = change->after != NULL;
     enum polarys_code code = polarys_batch_commit(change->batch, options, result, err);
-    if (code != POLARYS_OK || change->after == NULL || result->is_replayed) {
-        return code;
+    if (code == POLARYS_OK && change->after != NULL && !result->is_replayed) {
+        version_note(change, result->version);
+        catalog_holder_publish(&change->db->catalog, change->after);
+        change->after = NULL;
     }
-    change->made_database.created_version = result->version;
-    change->made_table.created_version = result->version;
-    enum polarys_code made = POLARYS_OK;
-    if (change->kind == CHANGE_CREATE_DATABASE) {
-        made = catalog_add_database(change->after, &change->made_database);
-    } else if (change->kind == CHANGE_CREATE_TABLE) {
-        made = catalog_add_table(change->after, &change->made_table);
-    }
-    /* There is room: the copy was made with it, and a failed look-up table is tried for again. */
-    POLARYS_ASSERT(made == POLARYS_OK);
-    change->after->version = result->version;
-    while (catalog_index(change->after) != POLARYS_OK) {
-        change->db->clock->sleep_ns(change->db->clock, UINT64_C(1000000));
-    }
-    catalog_holder_publish(&change->db->catalog, change->after);
-    change->after = NULL;
-    return POLARYS_OK;
+    return code;
 }
 
 static enum polarys_code change_run_held(struct change *change,
@@ -425,9 +437,8 @@ static enum polarys_code change_run_held(struct change *change,
     change_hash(change);
     code = find_answer(change, options, &answer, err);
     if (code == POLARYS_OK && answer.is_found) {
-        *result = (struct polarys_write_result){.version = answer.version,
-                                                .is_replayed = true,
-                                                .affected = answer.affected};
+        *result = (struct polarys_write_result){
+            .version = answer.version, .is_replayed = true, .affected = answer.affected};
         return POLARYS_OK;
     }
     if (code == POLARYS_OK) {
@@ -442,10 +453,8 @@ static enum polarys_code change_run(struct polarys_db *db, enum change_kind kind
                                     struct polarys_write_result *result, struct polarys_error *err)
 {
     struct polarys_write_result ignored;
-    struct change change = {.db = db,
-                            .kind = kind,
-                            .database = db_database_name(database),
-                            .table = table};
+    struct change change = {
+        .db = db, .kind = kind, .database = db_database_name(database), .table = table};
     result = result == NULL ? &ignored : result;
     change_begin(db);
     struct catalog *before = catalog_acquire(&db->catalog);

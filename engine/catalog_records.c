@@ -51,8 +51,7 @@ void catalog_record_counters(struct catalog_record *record, uint32_t next_databa
     record->value_size = 9;
 }
 
-void catalog_record_database(struct catalog_record *record,
-                             const struct catalog_database *database)
+void catalog_record_database(struct catalog_record *record, const struct catalog_database *database)
 {
     record_begin(record, RECORD_DATABASE);
     record_key_append(record, database->name, strlen(database->name));
@@ -114,8 +113,8 @@ static enum polarys_code load_table(struct catalog *catalog, struct polarys_slic
 
 static enum polarys_code load_record(struct catalog *catalog, const struct entry *entry)
 {
-    struct polarys_slice key = slice_make(entry->key.data + TREE_KEY_PREFIX_SIZE,
-                                          entry->key.size - TREE_KEY_PREFIX_SIZE);
+    struct polarys_slice key =
+        slice_make(entry->key.data + TREE_KEY_PREFIX_SIZE, entry->key.size - TREE_KEY_PREFIX_SIZE);
     const uint8_t *value = entry->value.data;
     if (key.size == 0 || entry->value.size < 1 || value[0] != RECORD_FORMAT) {
         return POLARYS_CORRUPT;

@@ -297,8 +297,7 @@ enum polarys_code polarys_db_verify(struct polarys_db *db, uint64_t *bad_blocks,
     }
     if (code == POLARYS_OK) {
         code = verify_all(db, dir, bad_blocks, err);
-        enum polarys_code remove_code =
-            files_remove(db->vfs, dir, code == POLARYS_OK ? err : NULL);
+        enum polarys_code remove_code = files_remove(db->vfs, dir, code == POLARYS_OK ? err : NULL);
         code = code == POLARYS_OK ? remove_code : code;
     }
     atomic_store(&db->is_verifying, false);

@@ -59,8 +59,7 @@ static enum polarys_code close_steps(struct polarys_db *db, uint32_t timeout_ms,
                                      struct polarys_error *err)
 {
     uint64_t deadline_ns =
-        timeout_ms == 0 ? 0
-                        : clock_monotonic_ns(db->clock) + timeout_ms * UINT64_C(1000000);
+        timeout_ms == 0 ? 0 : clock_monotonic_ns(db->clock) + timeout_ms * UINT64_C(1000000);
     enum polarys_code code = commit_sync(db->commit, err);
     if (code != POLARYS_OK) {
         return code;

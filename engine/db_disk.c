@@ -144,8 +144,9 @@ void db_disk_note_low(struct polarys_db *db)
 {
     /* The next check releases the ballast: this may be called from the log role. */
     if (!atomic_exchange(&db->is_disk_low, true)) {
-        polarys_log(POLARYS_LOG_WARN, "store", "a write found the disk full: puts are refused "
-                                               "until space returns");
+        polarys_log(POLARYS_LOG_WARN, "store",
+                    "a write found the disk full: puts are refused "
+                    "until space returns");
     }
 }
 

@@ -94,8 +94,7 @@ enum polarys_code polarys_master_key_generate(const char *path, struct polarys_e
     struct master_key key;
     char text[MASTER_KEY_TEXT_SIZE];
     struct vfs_file *file = NULL;
-    enum polarys_code code =
-        random_fill(random_system(), key.bytes, sizeof(key.bytes), err);
+    enum polarys_code code = random_fill(random_system(), key.bytes, sizeof(key.bytes), err);
     if (code == POLARYS_OK) {
         hex_put(text, key.bytes, sizeof(key.bytes));
         text[MASTER_KEY_TEXT_SIZE - 1] = '\n';

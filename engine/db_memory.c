@@ -8,10 +8,10 @@
 #include "engine/engine_internal.h"
 
 enum {
-    CACHE_FLOOR_SHARE = 16,     /* of the limit: one of so many parts */
-    IN_FLIGHT_SHARE = 8,        /* likewise */
-    OVERHEAD_SHARE = 16,        /* kept for what nobody counts: calls, the allocator's waste */
-    BATCH_COPIES = 2,           /* a batch holds its operations and their encoding */
+    CACHE_FLOOR_SHARE = 16, /* of the limit: one of so many parts */
+    IN_FLIGHT_SHARE = 8,    /* likewise */
+    OVERHEAD_SHARE = 16,    /* kept for what nobody counts: calls, the allocator's waste */
+    BATCH_COPIES = 2,       /* a batch holds its operations and their encoding */
 };
 
 static uint64_t cache_floor(const struct db_settings *settings)

@@ -119,8 +119,8 @@ enum polarys_code polarys_json_member_text(struct polarys_slice text, const char
         code = polarys_fail(err, POLARYS_KEY_NOT_FOUND, "no string or number member \"%s\"", name);
     }
     if (code == POLARYS_OK && found.size >= value_size) {
-        code = polarys_fail(err, POLARYS_TOO_LARGE, "member \"%s\" has %zu bytes", name,
-                            found.size);
+        code =
+            polarys_fail(err, POLARYS_TOO_LARGE, "member \"%s\" has %zu bytes", name, found.size);
         polarys_error_detail_set(err, "size", "%zu", found.size);
     }
     if (code == POLARYS_OK) {

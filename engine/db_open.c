@@ -33,9 +33,9 @@ static bool has_suffix(const char *name, const char *suffix)
 static void stranger_each(void *context, const char *name)
 {
     struct stranger_search *search = context;
-    bool is_known = name[0] == '.' || strcmp(name, lock_name) == 0 ||
-                    strcmp(name, wal_name) == 0 || strcmp(name, "lost+found") == 0 ||
-                    strcmp(name, "master.key") == 0 || has_suffix(name, ".tmp");
+    bool is_known = name[0] == '.' || strcmp(name, lock_name) == 0 || strcmp(name, wal_name) == 0 ||
+                    strcmp(name, "lost+found") == 0 || strcmp(name, "master.key") == 0 ||
+                    has_suffix(name, ".tmp");
     if (!is_known && search->name[0] == '\0') {
         size_t size = strnlen(name, VFS_NAME_MAX - 1);
         memcpy(search->name, name, size);
@@ -300,9 +300,8 @@ static enum polarys_code origin_make(struct polarys_db *db, struct db_log_end *e
     if (code != POLARYS_OK) {
         return code;
     }
-    struct manifest_edit edit = {.has_origin = true,
-                                 .term = db->term,
-                                 .first_version = end->last_version + 1};
+    struct manifest_edit edit = {
+        .has_origin = true, .term = db->term, .first_version = end->last_version + 1};
     memcpy(edit.history_id, db->history_id, HISTORY_ID_SIZE);
     code = tree_manifest_append(db->tree, &edit, err);
     return code == POLARYS_OK ? code : polarys_wrap(err, code, "record the new history id");

@@ -64,8 +64,7 @@ static enum polarys_code ranges_check(const struct polarys_db_options *options,
          WAL_SEGMENT_BYTES_MAX},
         {"wal_keep_bytes", options->wal_keep_bytes, 0, UINT64_C(1) << 50},
         {"wal_sync_interval_ms", options->wal_sync_interval_ms, 1, SYNC_INTERVAL_MS_MAX},
-        {"executor_threads", options->executor_threads, EXECUTOR_THREADS_MIN,
-         EXECUTOR_THREADS_MAX},
+        {"executor_threads", options->executor_threads, EXECUTOR_THREADS_MIN, EXECUTOR_THREADS_MAX},
         {"block_bytes", options->block_bytes, TABLE_BLOCK_BYTES_MIN, TABLE_BLOCK_BYTES_MAX},
         {"value_bytes_max", options->value_bytes_max, 1, POLARYS_VALUE_BYTES_LIMIT},
         {"request_ids_max", options->request_ids_max, 1, UINT64_C(1) << 40},
@@ -81,10 +80,10 @@ static enum polarys_code ranges_check(const struct polarys_db_options *options,
     for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
         const struct option_range *range = &ranges[i];
         if (range->value < range->min || range->value > range->max) {
-            enum polarys_code code = polarys_fail(
-                err, POLARYS_BAD_ARGUMENT, "%s is %llu; it has to be %llu to %llu", range->name,
-                (unsigned long long)range->value, (unsigned long long)range->min,
-                (unsigned long long)range->max);
+            enum polarys_code code =
+                polarys_fail(err, POLARYS_BAD_ARGUMENT, "%s is %llu; it has to be %llu to %llu",
+                             range->name, (unsigned long long)range->value,
+                             (unsigned long long)range->min, (unsigned long long)range->max);
             polarys_error_detail_set(err, "field", "%s", range->name);
             return code;
         }
@@ -105,11 +104,10 @@ static enum polarys_code memtable_bytes_make(const struct polarys_db_options *op
     uint64_t bytes_max = options->memory_limit * 3 / (4 * (1 + TREE_IMMUTABLE_MEMTABLES_MAX));
     bytes_max = bytes_max > MEMTABLE_BYTES_MAX ? MEMTABLE_BYTES_MAX : bytes_max;
     if (bytes < MEMTABLE_BYTES_MIN || bytes > bytes_max) {
-        enum polarys_code code =
-            polarys_fail(err, POLARYS_BAD_ARGUMENT,
-                         "memtable_bytes is %llu; with this memory_limit it has to be %d to %llu",
-                         (unsigned long long)bytes, MEMTABLE_BYTES_MIN,
-                         (unsigned long long)bytes_max);
+        enum polarys_code code = polarys_fail(
+            err, POLARYS_BAD_ARGUMENT,
+            "memtable_bytes is %llu; with this memory_limit it has to be %d to %llu",
+            (unsigned long long)bytes, MEMTABLE_BYTES_MIN, (unsigned long long)bytes_max);
         polarys_error_detail_set(err, "field", "memtable_bytes");
         return code;
     }

@@ -17,9 +17,8 @@ unsigned db_tree_flags(unsigned read_flags)
 
 static enum polarys_code fail_future(uint64_t version, uint64_t newest, struct polarys_error *err)
 {
-    enum polarys_code code = polarys_fail(err, POLARYS_FUTURE_VERSION,
-                                          "version %llu is not there yet",
-                                          (unsigned long long)version);
+    enum polarys_code code = polarys_fail(
+        err, POLARYS_FUTURE_VERSION, "version %llu is not there yet", (unsigned long long)version);
     polarys_error_detail_set(err, "version", "%llu", (unsigned long long)newest);
     return code;
 }
@@ -28,8 +27,7 @@ enum polarys_code db_read_document(struct polarys_db *db, struct polarys_slice t
                                    uint64_t snapshot, bool is_newest, unsigned tree_flags,
                                    struct db_found *found, struct polarys_error *err)
 {
-    enum polarys_code code =
-        tree_get(db->tree, tree_key, snapshot, tree_flags, &found->value, err);
+    enum polarys_code code = tree_get(db->tree, tree_key, snapshot, tree_flags, &found->value, err);
     if (code != POLARYS_OK) {
         return code;
     }
@@ -92,8 +90,8 @@ static enum polarys_code read_old(struct polarys_db *db, struct polarys_slice tr
     if (code != POLARYS_OK) {
         return code;
     }
-    code = db_read_document(db, tree_key, snapshot, false, db_tree_flags(options->flags), found,
-                            err);
+    code =
+        db_read_document(db, tree_key, snapshot, false, db_tree_flags(options->flags), found, err);
     snapshot_release(db->snapshots, lease_id);
     return code;
 }
@@ -105,8 +103,7 @@ static enum polarys_code read_newest(struct polarys_db *db, struct polarys_slice
     unsigned flags = options == NULL ? 0 : db_tree_flags(options->flags);
     for (;;) {
         uint64_t snapshot = commit_published_version(db->commit);
-        enum polarys_code code =
-            db_read_document(db, tree_key, snapshot, true, flags, found, err);
+        enum polarys_code code = db_read_document(db, tree_key, snapshot, true, flags, found, err);
         bool is_answer = code == POLARYS_OK || code == POLARYS_KEY_NOT_FOUND;
         /* Without a lease compaction may have dropped what this version sees, if there is a newer one. */
         if (!is_answer || snapshot >= tree_history_start(db->tree)) {
@@ -160,8 +157,7 @@ enum polarys_code polarys_snapshot_acquire(struct polarys_db *db, uint64_t versi
             return fail_future(version, newest, err);
         }
         uint64_t wanted = version == POLARYS_VERSION_NEWEST ? newest : version;
-        enum polarys_code code =
-            snapshot_acquire(db->snapshots, wanted, lease_ms, lease_id, err);
+        enum polarys_code code = snapshot_acquire(db->snapshots, wanted, lease_ms, lease_id, err);
         bool has_moved = code == POLARYS_HISTORY_PRUNED && version == POLARYS_VERSION_NEWEST &&
                          commit_published_version(db->commit) != newest;
         if (!has_moved) {

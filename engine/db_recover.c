@@ -23,8 +23,8 @@ struct replay {
     uint64_t commit_count;
 };
 
-static enum polarys_code reserve(struct replay *replay, const struct entry *operations, size_t count,
-                                 struct polarys_error *err)
+static enum polarys_code reserve(struct replay *replay, const struct entry *operations,
+                                 size_t count, struct polarys_error *err)
 {
     size_t entry_bytes = 0;
     size_t range_deletes = 0;
@@ -121,9 +121,8 @@ enum polarys_code db_recover(struct polarys_db *db, const struct wal_options *wa
     /* The manifest moves on while memtables are flushed: look at it before. */
     uint64_t known = larger(state->flushed_version, state->clean_version);
     known = larger(known, state->origin_version == 0 ? 0 : state->origin_version - 1);
-    struct replay replay = {.db = db,
-                            .flushed_version = state->flushed_version,
-                            .last_time_ms = end->last_time_ms};
+    struct replay replay = {
+        .db = db, .flushed_version = state->flushed_version, .last_time_ms = end->last_time_ms};
     struct wal_visitor visitor = {.frame = replay_frame, .context = &replay};
     struct wal_recovery recovery;
     code = wal_recover(wal_options, replay.flushed_version, &visitor, &recovery, err);

@@ -6,7 +6,8 @@
 
 #include "engine/engine_internal.h"
 
-_Static_assert((int)POLARYS_LEVELS == (int)MANIFEST_LEVELS, "every level has a place in the status");
+_Static_assert((int)POLARYS_LEVELS == (int)MANIFEST_LEVELS,
+               "every level has a place in the status");
 
 static void tree_fill(struct polarys_db *db, struct polarys_db_status *status)
 {

@@ -77,10 +77,10 @@ struct polarys_db_options {
     /* Further key files that may open the store while the master key is rotated; NULL-terminated. */
     const char *const *other_master_key_files;
 
-    uint64_t memory_limit;       /* bytes; memtables, cache, indexes, cursors. 512 MiB; at least 16 MiB */
-    uint64_t memtable_bytes;     /* 0: an eighth of memory_limit, between 1 MiB and 64 MiB */
-    uint64_t wal_segment_bytes;  /* 64 MiB; 1 MiB..1 GiB */
-    uint64_t wal_keep_bytes;     /* log kept although flushed: 0 */
+    uint64_t memory_limit; /* bytes; memtables, cache, indexes, cursors. 512 MiB; at least 16 MiB */
+    uint64_t memtable_bytes;       /* 0: an eighth of memory_limit, between 1 MiB and 64 MiB */
+    uint64_t wal_segment_bytes;    /* 64 MiB; 1 MiB..1 GiB */
+    uint64_t wal_keep_bytes;       /* log kept although flushed: 0 */
     uint32_t wal_sync_interval_ms; /* bound on the loss of ASYNC writes: 10 */
     enum polarys_log_sync wal_sync;
     enum polarys_log_role log_role;
@@ -93,7 +93,8 @@ struct polarys_db_options {
     uint32_t value_bytes_max;    /* 1 MiB; up to 16 MiB */
     uint64_t request_ids_max;    /* remembered at once: 1,000,000 */
     uint32_t request_id_keep_ms; /* 600,000 */
-    uint32_t range_delete_max;   /* documents of one atomic range delete on an indexed table: 10,000 */
+    uint32_t
+        range_delete_max; /* documents of one atomic range delete on an indexed table: 10,000 */
     uint64_t disk_reserve_bytes; /* ballast and low-water mark: 64 MiB, 4 MiB in small stores */
     uint64_t min_version;        /* refuse a store that ends below it (rollback check): 0 */
 
@@ -132,7 +133,8 @@ POLARYS_API enum polarys_code polarys_db_close(struct polarys_db *db, uint32_t t
 
 enum polarys_durability {
     POLARYS_DURABILITY_DEFAULT = 0, /* LOCAL_SYNC */
-    POLARYS_DURABILITY_ASYNC = 1,   /* done when in the log buffer; lost in a crash within the interval */
+    POLARYS_DURABILITY_ASYNC =
+        1, /* done when in the log buffer; lost in a crash within the interval */
     POLARYS_DURABILITY_LOCAL_SYNC = 2,
 };
 
@@ -150,7 +152,8 @@ struct polarys_write_result {
     uint64_t version;      /* of the commit */
     uint64_t time_unix_ms; /* of the commit; 0 when replayed and no longer known */
     bool is_replayed;      /* the answer of an earlier request with the same id */
-    uint64_t affected;     /* deletes: documents that existed, where that was looked at; else operations */
+    uint64_t
+        affected; /* deletes: documents that existed, where that was looked at; else operations */
 };
 
 struct polarys_table_info {
@@ -165,36 +168,34 @@ struct polarys_table_info {
 /* Errors of all: BAD_NAME, DATABASE_NOT_FOUND, TABLE_NOT_FOUND, ..._EXISTS, and those of a commit:
  * DISK_LOW, WRITE_STALL, WAIT_TIMEOUT, DRAINING, REQUEST_ID_REUSED, IO. The database "default" always
  * exists and cannot be dropped. A drop removes every table of the database. `result` may be NULL. */
-POLARYS_API NODISCARD enum polarys_code
-polarys_database_create(struct polarys_db *db, const char *database,
-                        const struct polarys_write_options *options,
-                        struct polarys_write_result *result, struct polarys_error *err);
-POLARYS_API NODISCARD enum polarys_code
-polarys_database_drop(struct polarys_db *db, const char *database,
-                      const struct polarys_write_options *options,
-                      struct polarys_write_result *result, struct polarys_error *err);
-POLARYS_API NODISCARD enum polarys_code
-polarys_table_create(struct polarys_db *db, const char *database, const char *table,
-                     const struct polarys_write_options *options,
-                     struct polarys_write_result *result, struct polarys_error *err);
-POLARYS_API NODISCARD enum polarys_code
-polarys_table_drop(struct polarys_db *db, const char *database, const char *table,
-                   const struct polarys_write_options *options,
-                   struct polarys_write_result *result, struct polarys_error *err);
+POLARYS_API NODISCARD enum polarys_code polarys_database_create(
+    struct polarys_db *db, const char *database, const struct polarys_write_options *options,
+    struct polarys_write_result *result, struct polarys_error *err);
+POLARYS_API NODISCARD enum polarys_code polarys_database_drop(
+    struct polarys_db *db, const char *database, const struct polarys_write_options *options,
+    struct polarys_write_result *result, struct polarys_error *err);
+POLARYS_API NODISCARD enum polarys_code polarys_table_create(
+    struct polarys_db *db, const char *database, const char *table,
+    const struct polarys_write_options *options, struct polarys_write_result *result,
+    struct polarys_error *err);
+POLARYS_API NODISCARD enum polarys_code polarys_table_drop(
+    struct polarys_db *db, const char *database, const char *table,
+    const struct polarys_write_options *options, struct polarys_write_result *result,
+    struct polarys_error *err);
 /* Deletes every document at once. */
-POLARYS_API NODISCARD enum polarys_code
-polarys_table_truncate(struct polarys_db *db, const char *database, const char *table,
-                       const struct polarys_write_options *options,
-                       struct polarys_write_result *result, struct polarys_error *err);
+POLARYS_API NODISCARD enum polarys_code polarys_table_truncate(
+    struct polarys_db *db, const char *database, const char *table,
+    const struct polarys_write_options *options, struct polarys_write_result *result,
+    struct polarys_error *err);
 POLARYS_API NODISCARD enum polarys_code polarys_table_get(struct polarys_db *db,
                                                           const char *database, const char *table,
                                                           struct polarys_table_info *info,
                                                           struct polarys_error *err);
 /* False from `each` stops. In name order, as of now. Infos live during the call. */
-POLARYS_API NODISCARD enum polarys_code
-polarys_table_list(struct polarys_db *db, const char *database,
-                   bool (*each)(void *context, const struct polarys_table_info *info),
-                   void *context, struct polarys_error *err);
+POLARYS_API NODISCARD enum polarys_code polarys_table_list(
+    struct polarys_db *db, const char *database,
+    bool (*each)(void *context, const struct polarys_table_info *info), void *context,
+    struct polarys_error *err);
 POLARYS_API NODISCARD enum polarys_code polarys_database_list(
     struct polarys_db *db,
     bool (*each)(void *context, const char *database, uint64_t created_version), void *context,
@@ -217,9 +218,10 @@ struct polarys_value {
 struct polarys_document {
     struct polarys_slice key; /* of scans; a get leaves it as the caller's */
     struct polarys_value value;
-    uint64_t version;             /* of the commit that wrote it */
-    uint64_t commit_time_unix_ms; /* sampled: at most 100 ms early within the history window; 0: unknown */
-    void *pins[2];                /* private */
+    uint64_t version; /* of the commit that wrote it */
+    uint64_t
+        commit_time_unix_ms; /* sampled: at most 100 ms early within the history window; 0: unknown */
+    void *pins[2];           /* private */
 };
 
 /* Lets go of what `document` borrows; accepts a zeroed one. */
@@ -243,21 +245,23 @@ struct polarys_read_options {
  * Errors: KEY_NOT_FOUND, TABLE_NOT_FOUND, DATABASE_NOT_FOUND, BAD_KEY, HISTORY_PRUNED (detail
  * "history_start"), FUTURE_VERSION (detail "version": the newest), WOULD_BLOCK, CORRUPT, TAMPERED, IO.
  */
-POLARYS_API NODISCARD enum polarys_code
-polarys_db_get(struct polarys_db *db, const char *database, const char *table,
-               struct polarys_slice key, const struct polarys_read_options *options,
-               struct polarys_document *document, struct polarys_error *err);
+POLARYS_API NODISCARD enum polarys_code polarys_db_get(struct polarys_db *db, const char *database,
+                                                       const char *table, struct polarys_slice key,
+                                                       const struct polarys_read_options *options,
+                                                       struct polarys_document *document,
+                                                       struct polarys_error *err);
 
 /* One-operation commits; see the batch functions for their errors. */
-POLARYS_API NODISCARD enum polarys_code
-polarys_db_put(struct polarys_db *db, const char *database, const char *table,
-               struct polarys_slice key, const struct polarys_value *value,
-               const struct polarys_write_options *options, struct polarys_write_result *result,
-               struct polarys_error *err);
-POLARYS_API NODISCARD enum polarys_code
-polarys_db_delete(struct polarys_db *db, const char *database, const char *table,
-                  struct polarys_slice key, const struct polarys_write_options *options,
-                  struct polarys_write_result *result, struct polarys_error *err);
+POLARYS_API NODISCARD enum polarys_code polarys_db_put(struct polarys_db *db, const char *database,
+                                                       const char *table, struct polarys_slice key,
+                                                       const struct polarys_value *value,
+                                                       const struct polarys_write_options *options,
+                                                       struct polarys_write_result *result,
+                                                       struct polarys_error *err);
+POLARYS_API NODISCARD enum polarys_code polarys_db_delete(
+    struct polarys_db *db, const char *database, const char *table, struct polarys_slice key,
+    const struct polarys_write_options *options, struct polarys_write_result *result,
+    struct polarys_error *err);
 
 /* ---- batches: one commit of many operations ---- */
 
@@ -294,9 +298,11 @@ POLARYS_API NODISCARD enum polarys_code polarys_batch_reset(struct polarys_batch
  * (detail "offset"), TOO_LARGE (details "limit", "size"), BAD_ARGUMENT, NO_MEMORY. After an error the batch
  * is unchanged.
  */
-POLARYS_API NODISCARD enum polarys_code
-polarys_batch_put(struct polarys_batch *batch, const char *table, struct polarys_slice key,
-                  const struct polarys_value *value, struct polarys_error *err);
+POLARYS_API NODISCARD enum polarys_code polarys_batch_put(struct polarys_batch *batch,
+                                                          const char *table,
+                                                          struct polarys_slice key,
+                                                          const struct polarys_value *value,
+                                                          struct polarys_error *err);
 /* must_look: count in `affected` whether the document was there (costs a read). */
 POLARYS_API NODISCARD enum polarys_code polarys_batch_delete(struct polarys_batch *batch,
                                                              const char *table,
@@ -305,21 +311,21 @@ POLARYS_API NODISCARD enum polarys_code polarys_batch_delete(struct polarys_batc
                                                              struct polarys_error *err);
 /* JSON merge patch (RFC 7386) on the document as the batch's earlier operations leave it; a missing one
  * counts as {}. expires_at_ms: as in polarys_value, UINT64_MAX keeps what it was. */
-POLARYS_API NODISCARD enum polarys_code
-polarys_batch_update(struct polarys_batch *batch, const char *table, struct polarys_slice key,
-                     struct polarys_slice json_patch, uint64_t expires_at_ms,
-                     struct polarys_error *err);
+POLARYS_API NODISCARD enum polarys_code polarys_batch_update(
+    struct polarys_batch *batch, const char *table, struct polarys_slice key,
+    struct polarys_slice json_patch, uint64_t expires_at_ms, struct polarys_error *err);
 /* Deletes the keys in [start, end); an empty end: to the end of the table. */
-POLARYS_API NODISCARD enum polarys_code
-polarys_batch_delete_range(struct polarys_batch *batch, const char *table,
-                           struct polarys_slice start, struct polarys_slice end,
-                           struct polarys_error *err);
+POLARYS_API NODISCARD enum polarys_code polarys_batch_delete_range(struct polarys_batch *batch,
+                                                                   const char *table,
+                                                                   struct polarys_slice start,
+                                                                   struct polarys_slice end,
+                                                                   struct polarys_error *err);
 /* Checked against the state just before the commit; one that fails fails the batch, which then changes
  * nothing: KEY_NOT_FOUND, KEY_EXISTS, VERSION_MISMATCH (detail "version": the current one, 0 when absent),
  * FIELD_MISMATCH. */
-POLARYS_API NODISCARD enum polarys_code
-polarys_batch_require(struct polarys_batch *batch, const char *table, struct polarys_slice key,
-                      const struct polarys_precondition *precondition, struct polarys_error *err);
+POLARYS_API NODISCARD enum polarys_code polarys_batch_require(
+    struct polarys_batch *batch, const char *table, struct polarys_slice key,
+    const struct polarys_precondition *precondition, struct polarys_error *err);
 
 POLARYS_API size_t polarys_batch_operation_count(const struct polarys_batch *batch);
 POLARYS_API size_t polarys_batch_bytes(const struct polarys_batch *batch);
@@ -330,9 +336,9 @@ POLARYS_API size_t polarys_batch_bytes(const struct polarys_batch *batch);
  * batch is BAD_ARGUMENT. Nothing is written unless it returns OK; after IO the outcome is unknown until
  * the store is opened again.
  */
-POLARYS_API NODISCARD enum polarys_code
-polarys_batch_commit(struct polarys_batch *batch, const struct polarys_write_options *options,
-                     struct polarys_write_result *result, struct polarys_error *err);
+POLARYS_API NODISCARD enum polarys_code polarys_batch_commit(
+    struct polarys_batch *batch, const struct polarys_write_options *options,
+    struct polarys_write_result *result, struct polarys_error *err);
 
 /*
  * The same without waiting: `done` is called once, from any thread and possibly before this returns, with
@@ -376,10 +382,9 @@ struct polarys_scan_options {
 };
 
 /* Pins its version with a lease until closed. Errors: as polarys_db_get, TOO_MANY_CALLS. */
-POLARYS_API NODISCARD enum polarys_code polarys_scan_open(struct polarys_db *db,
-                                                          const struct polarys_scan_options *options,
-                                                          struct polarys_scan **out,
-                                                          struct polarys_error *err);
+POLARYS_API NODISCARD enum polarys_code polarys_scan_open(
+    struct polarys_db *db, const struct polarys_scan_options *options, struct polarys_scan **out,
+    struct polarys_error *err);
 /* Accepts NULL. */
 POLARYS_API void polarys_scan_close(struct polarys_scan *scan);
 /*
@@ -397,22 +402,18 @@ POLARYS_API uint64_t polarys_scan_version(const struct polarys_scan *scan);
 
 /* Documents of a table, counted one by one as of `options->version`; `should_stop` (may be NULL) is asked
  * now and then and ends it with CANCELLED. */
-POLARYS_API NODISCARD enum polarys_code
-polarys_table_count(struct polarys_db *db, const char *database, const char *table,
-                    const struct polarys_read_options *options,
-                    bool (*should_stop)(void *context), void *context, uint64_t *count,
-                    struct polarys_error *err);
+POLARYS_API NODISCARD enum polarys_code polarys_table_count(
+    struct polarys_db *db, const char *database, const char *table,
+    const struct polarys_read_options *options, bool (*should_stop)(void *context), void *context,
+    uint64_t *count, struct polarys_error *err);
 
 /* ---- snapshots ---- */
 
 /* Keeps `version` (NEWEST: the current one) readable for lease_ms (0: one minute). Errors: HISTORY_PRUNED,
  * FUTURE_VERSION, TOO_MANY_CALLS. */
-POLARYS_API NODISCARD enum polarys_code polarys_snapshot_acquire(struct polarys_db *db,
-                                                                 uint64_t version,
-                                                                 uint64_t lease_ms,
-                                                                 uint64_t *lease_id,
-                                                                 uint64_t *leased_version,
-                                                                 struct polarys_error *err);
+POLARYS_API NODISCARD enum polarys_code polarys_snapshot_acquire(
+    struct polarys_db *db, uint64_t version, uint64_t lease_ms, uint64_t *lease_id,
+    uint64_t *leased_version, struct polarys_error *err);
 /* Errors: CURSOR_EXPIRED. */
 POLARYS_API NODISCARD enum polarys_code polarys_snapshot_renew(struct polarys_db *db,
                                                                uint64_t lease_id, uint64_t lease_ms,
@@ -531,10 +532,9 @@ POLARYS_API NODISCARD enum polarys_code polarys_db_status_get(struct polarys_db 
  * without a key is shown. `each` gets one line of JSON per frame (NUL-terminated); false stops.
  * `with_keys` shows the keys of the operations, never values.
  */
-POLARYS_API NODISCARD enum polarys_code
-polarys_log_inspect(const char *path, const char *master_key_file, bool with_keys,
-                    bool (*each)(void *context, const char *line), void *context,
-                    struct polarys_error *err);
+POLARYS_API NODISCARD enum polarys_code polarys_log_inspect(
+    const char *path, const char *master_key_file, bool with_keys,
+    bool (*each)(void *context, const char *line), void *context, struct polarys_error *err);
 
 /* A new random master key, as 64 hex digits and a newline, in a new file of mode 0600. Errors: IO (it
  * exists already). */

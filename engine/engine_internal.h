@@ -25,7 +25,7 @@
 enum {
     /* Versions skipped after an unclean end; unsynced commits are capped below it. */
     DB_VERSION_JUMP = 1 << 20,
-    DB_CALL_THREADS = 4,      /* for work that callers wait for; none of it is flush or compaction */
+    DB_CALL_THREADS = 4, /* for work that callers wait for; none of it is flush or compaction */
     DB_CLOSE_POLL_MS = 1,
     DB_EXPIRY_BATCH_MAX = 512, /* index entries in one commit of the sweeper */
     DB_RETRY_AFTER_MS = 1000,
@@ -65,8 +65,8 @@ struct polarys_db {
     struct vfs *vfs;
     struct clock *clock;
     struct random_source *random;
-    struct executor *executor;       /* flush, compaction, log preparation, cold reads */
-    struct executor *call_executor;  /* work that callers wait for, and the tick */
+    struct executor *executor;      /* flush, compaction, log preparation, cold reads */
+    struct executor *call_executor; /* work that callers wait for, and the tick */
     bool owns_executors;
     char dir[VFS_PATH_MAX];
     char wal_dir[VFS_PATH_MAX];
@@ -84,16 +84,16 @@ struct polarys_db {
 
     /* Synchronise themselves. */
     struct catalog_holder catalog; /* when has_catalog */
-    struct turns turns; /* of commits that keep conflicting */
+    struct turns turns;            /* of commits that keep conflicting */
     atomic_bool is_closing;
     atomic_bool is_log_failed;
-    atomic_bool is_log_open;   /* callbacks of the tree may use wal and commit */
+    atomic_bool is_log_open;    /* callbacks of the tree may use wal and commit */
     atomic_uint callback_count; /* callbacks of the tree under way */
     atomic_bool is_disk_low;
-    atomic_uint_fast64_t written_version;   /* of the last commit in the tree; 0: none since open */
-    atomic_uint_fast64_t pending_count;     /* submitted batches whose `done` was not called */
-    atomic_uint_fast64_t in_flight_bytes;   /* of all batches between prepare and done */
-    atomic_uint_fast64_t request_id_count;  /* valid once counted */
+    atomic_uint_fast64_t written_version;  /* of the last commit in the tree; 0: none since open */
+    atomic_uint_fast64_t pending_count;    /* submitted batches whose `done` was not called */
+    atomic_uint_fast64_t in_flight_bytes;  /* of all batches between prepare and done */
+    atomic_uint_fast64_t request_id_count; /* valid once counted */
     atomic_bool is_request_id_counted;
     atomic_uint_fast64_t expired_count;
     atomic_uint_fast64_t disk_free_bytes;

@@ -77,10 +77,9 @@ static enum polarys_code sweep_entry(struct sweep *sweep, uint64_t snapshot,
         return polarys_fail(err, POLARYS_CORRUPT, "an entry of the expiry index is too short");
     }
     uint64_t expires_at_ms = get_u64_be(entry->key.data + TREE_KEY_PREFIX_SIZE);
-    struct polarys_slice tree_key =
-        entry->value.size > 0
-            ? entry->value
-            : slice_make(entry->key.data + head_size, entry->key.size - head_size);
+    struct polarys_slice tree_key = entry->value.size > 0 ? entry->value
+                                                          : slice_make(entry->key.data + head_size,
+                                                                       entry->key.size - head_size);
     struct tree_value value = {0};
     struct stored_value stored;
     enum polarys_code code =
@@ -117,16 +116,14 @@ static enum polarys_code sweep_gather(struct sweep *sweep, uint64_t snapshot,
     tree_key_put_prefix(end, SYSTEM_DATABASE_ID, SYSTEM_TABLE_EXPIRY);
     put_u64_be(end + TREE_KEY_PREFIX_SIZE, sweep->now_ms + 1);
     struct entry_iterator *iterator;
-    enum polarys_code code =
-        tree_iterator_create(sweep->db->tree, slice_make(start, sizeof(start)),
-                             slice_make(end, sizeof(end)), snapshot, TREE_READ_NO_FILL, &iterator,
-                             err);
+    enum polarys_code code = tree_iterator_create(sweep->db->tree, slice_make(start, sizeof(start)),
+                                                  slice_make(end, sizeof(end)), snapshot,
+                                                  TREE_READ_NO_FILL, &iterator, err);
     if (code != POLARYS_OK) {
         return code;
     }
     entry_iterator_seek_first(iterator);
-    while (iterator->is_valid && sweep->entry_count < DB_EXPIRY_BATCH_MAX &&
-           code == POLARYS_OK) {
+    while (iterator->is_valid && sweep->entry_count < DB_EXPIRY_BATCH_MAX && code == POLARYS_OK) {
         code = sweep_entry(sweep, snapshot, &iterator->entry, err);
         entry_iterator_next(iterator);
     }

@@ -57,17 +57,18 @@ static enum polarys_code append_operation(struct inspector *inspector,
                                           const struct entry *operation, bool is_first)
 {
     const uint8_t *key = operation->key.data;
-    enum polarys_code code = line_append(
-        &inspector->line,
-        "%s{\"kind\":\"%s\",\"database_id\":%" PRIu32 ",\"table_id\":%" PRIu32 ",\"value_bytes\":%zu",
-        is_first ? "" : ",", kind_name(operation->kind), get_u32_be(key), get_u32_be(key + 4),
-        operation->value.size);
+    enum polarys_code code =
+        line_append(&inspector->line,
+                    "%s{\"kind\":\"%s\",\"database_id\":%" PRIu32 ",\"table_id\":%" PRIu32
+                    ",\"value_bytes\":%zu",
+                    is_first ? "" : ",", kind_name(operation->kind), get_u32_be(key),
+                    get_u32_be(key + 4), operation->value.size);
     if (code == POLARYS_OK && inspector->with_keys) {
         code = line_append(&inspector->line, ",\"key_hex\":\"");
         if (code == POLARYS_OK) {
-            code = hex_append(&inspector->line,
-                              slice_make(key + TREE_KEY_PREFIX_SIZE,
-                                         operation->key.size - TREE_KEY_PREFIX_SIZE));
+            code = hex_append(
+                &inspector->line,
+                slice_make(key + TREE_KEY_PREFIX_SIZE, operation->key.size - TREE_KEY_PREFIX_SIZE));
         }
         if (code == POLARYS_OK) {
             code = line_append(&inspector->line, "\"");
@@ -91,8 +92,7 @@ static enum polarys_code append_commit(void *context, uint32_t index, uint64_t t
     if (code == POLARYS_OK) {
         code = line_append(&inspector->line, "]}");
     }
-    return code == POLARYS_OK ? code
-                              : polarys_fail(err, POLARYS_NO_MEMORY, "no memory for a line");
+    return code == POLARYS_OK ? code : polarys_fail(err, POLARYS_NO_MEMORY, "no memory for a line");
 }
 
 static enum polarys_code append_payload(struct inspector *inspector, struct polarys_error *err)
@@ -104,8 +104,8 @@ static enum polarys_code append_payload(struct inspector *inspector, struct pola
                                 err);
     }
     if (code == POLARYS_OK) {
-        code = line_append(&inspector->line, "],\"time_unix_ms\":%" PRIu64,
-                           inspector->time_unix_ms);
+        code =
+            line_append(&inspector->line, "],\"time_unix_ms\":%" PRIu64, inspector->time_unix_ms);
     }
     return code;
 }

@@ -53,8 +53,8 @@ static enum polarys_code write_runs(struct polarys_db *db, unsigned long runs,
     struct polarys_value value = {.kind = POLARYS_VALUE_JSON,
                                   .bytes = slice_make(text, (size_t)size)};
     struct polarys_write_result result;
-    enum polarys_code code = polarys_db_put(db, NULL, "example", slice_from_text("counter"), &value,
-                                            NULL, &result, err);
+    enum polarys_code code =
+        polarys_db_put(db, NULL, "example", slice_from_text("counter"), &value, NULL, &result, err);
     if (code == POLARYS_OK) {
         printf("run %lu is durable\n", runs);
     }

@@ -27,8 +27,9 @@ NODISCARD enum polarys_code json_check(struct polarys_slice text, struct polarys
 /* Appends the result of the merge patch. Members keep the target's order, new ones follow in the patch's.
  * Numbers keep their text. `target` may be empty (no document). Errors: BAD_JSON (either text),
  * NO_MEMORY. */
-NODISCARD enum polarys_code json_merge_patch(struct polarys_slice target, struct polarys_slice patch,
-                                             struct buffer *result, struct polarys_error *err);
+NODISCARD enum polarys_code json_merge_patch(struct polarys_slice target,
+                                             struct polarys_slice patch, struct buffer *result,
+                                             struct polarys_error *err);
 
 /*
  * True when the member at `path` (names joined by '.') equals `expected` as JSON: numbers by value at any
@@ -52,7 +53,8 @@ struct stored_value {
 };
 
 /* Appends header and bytes. Errors: NO_MEMORY. */
-NODISCARD enum polarys_code stored_value_encode(struct buffer *to, const struct stored_value *value);
+NODISCARD enum polarys_code stored_value_encode(struct buffer *to,
+                                                const struct stored_value *value);
 /* Borrows from `stored`. False when the bytes are no stored value. */
 bool stored_value_decode(struct polarys_slice stored, struct stored_value *value);
 

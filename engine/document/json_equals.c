@@ -30,7 +30,8 @@ static enum polarys_code strings_equal(struct polarys_slice a, struct polarys_sl
     return code;
 }
 
-static enum polarys_code arrays_equal(struct polarys_slice a, struct polarys_slice b, bool *is_equal)
+static enum polarys_code arrays_equal(struct polarys_slice a, struct polarys_slice b,
+                                      bool *is_equal)
 {
     struct json_walk walk_a = json_walk_start(a);
     struct json_walk walk_b = json_walk_start(b);
@@ -164,8 +165,7 @@ enum polarys_code json_field_equals(struct polarys_slice text, struct polarys_sl
     if (code == POLARYS_OK && is_found) {
         code = json_value_equals(value, json_value_trim(expected), is_equal);
     }
-    return code == POLARYS_OK ? code
-                              : polarys_fail(err, code, "no memory to compare a field");
+    return code == POLARYS_OK ? code : polarys_fail(err, code, "no memory to compare a field");
 }
 
 enum polarys_code json_member_text(struct polarys_slice text, struct polarys_slice name,

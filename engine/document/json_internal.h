@@ -66,7 +66,8 @@ struct json_walk {
 struct json_walk json_walk_start(struct polarys_slice value);
 /* The next element; false at the end. Borrowed: slices of the text. `name` is what stands between the
  * quotes, escapes included; empty for arrays. `value` is trimmed. */
-bool json_walk_next(struct json_walk *walk, struct polarys_slice *name, struct polarys_slice *value);
+bool json_walk_next(struct json_walk *walk, struct polarys_slice *name,
+                    struct polarys_slice *value);
 
 /*
  * Appends the characters of what stands between two quotes. An escaped surrogate without its partner
@@ -101,7 +102,8 @@ NODISCARD enum polarys_code json_members_init(struct json_members *members,
                                               struct polarys_slice object);
 void json_members_deinit(struct json_members *members);
 /* NULL when there is none. Borrowed. */
-struct json_member *json_members_find(const struct json_members *members, struct polarys_slice name);
+struct json_member *json_members_find(const struct json_members *members,
+                                      struct polarys_slice name);
 
 /* Two number texts have the same value, at any length. Errors: NO_MEMORY. */
 NODISCARD enum polarys_code json_number_equals(struct polarys_slice a, struct polarys_slice b,

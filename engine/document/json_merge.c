@@ -28,9 +28,9 @@ static enum polarys_code append_name(struct buffer *result, struct polarys_slice
 }
 
 /* One member of the target, as the patch leaves it. */
-static enum polarys_code merge_member(const struct json_members *patch, struct polarys_slice raw_name,
-                                      struct polarys_slice value, struct buffer *scratch,
-                                      struct buffer *result, bool *is_first)
+static enum polarys_code merge_member(const struct json_members *patch,
+                                      struct polarys_slice raw_name, struct polarys_slice value,
+                                      struct buffer *scratch, struct buffer *result, bool *is_first)
 {
     struct polarys_slice name;
     buffer_clear(scratch);

@@ -53,8 +53,8 @@ static struct decimal decimal_parse(struct polarys_slice text)
         decimal.digits_end--;
     }
     /* Digits before the point count up; zeros behind it, before the first digit, count down. */
-    decimal.shift = decimal.digits <= point ? point - decimal.digits
-                                            : -(decimal.digits - point - 1);
+    decimal.shift =
+        decimal.digits <= point ? point - decimal.digits : -(decimal.digits - point - 1);
     if (at < end) {
         at++;
         decimal.is_exponent_negative = *at == '-';

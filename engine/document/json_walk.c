@@ -133,7 +133,8 @@ static uint32_t hex_unit(const uint8_t *at)
     uint32_t unit = 0;
     for (int i = 0; i < 4; i++) {
         uint8_t byte = at[i];
-        uint32_t digit = byte <= '9' ? (uint32_t)(byte - '0') : (uint32_t)((byte | 0x20) - 'a' + 10);
+        uint32_t digit =
+            byte <= '9' ? (uint32_t)(byte - '0') : (uint32_t)((byte | 0x20) - 'a' + 10);
         unit = unit * 16 + digit;
     }
     return unit;

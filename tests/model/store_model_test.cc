@@ -220,8 +220,8 @@ class model {
         bool is_there = found != table.end() && is_live(found->second);
         batch b(db);
         polarys_precondition precondition{};
-        precondition.kind = below(2) == 0 ? POLARYS_PRECONDITION_MUST_EXIST
-                                          : POLARYS_PRECONDITION_VERSION_EQUALS;
+        precondition.kind =
+            below(2) == 0 ? POLARYS_PRECONDITION_MUST_EXIST : POLARYS_PRECONDITION_VERSION_EQUALS;
         bool holds = is_there;
         if (precondition.kind == POLARYS_PRECONDITION_VERSION_EQUALS) {
             bool is_right = below(2) == 0;
@@ -328,8 +328,8 @@ class model {
             ASSERT_EQ(POLARYS_OK, db.open()) << db.error.message;
             compare_all();
         } else {
-            ASSERT_EQ(POLARYS_OK, polarys_table_truncate(db.db, nullptr, "t", nullptr, &db.result,
-                                                         &db.error));
+            ASSERT_EQ(POLARYS_OK,
+                      polarys_table_truncate(db.db, nullptr, "t", nullptr, &db.result, &db.error));
             table.clear();
         }
     }
@@ -348,7 +348,7 @@ const configuration configurations[] = {
     {"large blocks, no compression", 256 << 10, 64 << 10, false, 1000, 3},
 };
 
-}  // namespace
+} // namespace
 
 TEST(StoreModel, AgreesWithAMapInEveryConfiguration)
 {

@@ -28,9 +28,11 @@ void write_master_key(sim_disk *disk)
         << error.message;
 }
 
-}  // namespace
+} // namespace
 
-world::world(uint64_t seed) : world(seed, sim_disk_create(seed)) {}
+world::world(uint64_t seed) : world(seed, sim_disk_create(seed))
+{
+}
 
 world::world(uint64_t seed, sim_disk *take_disk) : disk(take_disk)
 {
@@ -72,7 +74,9 @@ void world::pass_ms(uint64_t duration_ms)
     sim_executor_run_for(executor, duration_ms * 1000000);
 }
 
-store::store(world &owner) : store(owner, owner.options()) {}
+store::store(world &owner) : store(owner, owner.options())
+{
+}
 
 store::store(world &owner, const polarys_db_options &given) : surroundings(owner), options(given)
 {
@@ -119,7 +123,8 @@ polarys_code store::create_table(const std::string &table)
 polarys_code store::put(const std::string &table, const std::string &key,
                         const polarys_value &value, const polarys_write_options *write)
 {
-    return polarys_db_put(db, nullptr, table.c_str(), bytes_of(key), &value, write, &result, &error);
+    return polarys_db_put(db, nullptr, table.c_str(), bytes_of(key), &value, write, &result,
+                          &error);
 }
 
 polarys_code store::put(const std::string &table, const std::string &key, const std::string &json)
@@ -172,8 +177,8 @@ std::vector<scanned> store::scan(polarys_scan_options scan_options)
         EXPECT_EQ(POLARYS_OK, code) << error.message;
         has_document = has_document && code == POLARYS_OK;
         if (has_document) {
-            found.push_back({text_of(document.key), text_of(document.value.bytes),
-                             document.version});
+            found.push_back(
+                {text_of(document.key), text_of(document.value.bytes), document.version});
         }
     }
     polarys_scan_close(scan);
@@ -209,8 +214,8 @@ polarys_db_status store::status()
 batch::batch(store &given, const char *database) : owner(given)
 {
     polarys_error_clear(&error);
-    EXPECT_EQ(POLARYS_OK, polarys_batch_create(owner.db, database, &handle, &error))
-        << error.message;
+    polarys_code code = polarys_batch_create(owner.db, database, &handle, &error);
+    EXPECT_TRUE(code == POLARYS_OK || code == POLARYS_NO_MEMORY) << error.message;
 }
 
 batch::~batch()
@@ -221,7 +226,9 @@ batch::~batch()
 polarys_code batch::put(const std::string &table, const std::string &key,
                         const polarys_value &value)
 {
-    return polarys_batch_put(handle, table.c_str(), bytes_of(key), &value, &error);
+    return handle == nullptr
+               ? POLARYS_NO_MEMORY
+               : polarys_batch_put(handle, table.c_str(), bytes_of(key), &value, &error);
 }
 
 polarys_code batch::put(const std::string &table, const std::string &key, const std::string &json)
@@ -231,36 +238,44 @@ polarys_code batch::put(const std::string &table, const std::string &key, const 
 
 polarys_code batch::remove(const std::string &table, const std::string &key, bool must_look)
 {
-    return polarys_batch_delete(handle, table.c_str(), bytes_of(key), must_look, &error);
+    return handle == nullptr
+               ? POLARYS_NO_MEMORY
+               : polarys_batch_delete(handle, table.c_str(), bytes_of(key), must_look, &error);
 }
 
 polarys_code batch::update(const std::string &table, const std::string &key,
                            const std::string &patch, uint64_t expires_at_ms)
 {
-    return polarys_batch_update(handle, table.c_str(), bytes_of(key), bytes_of(patch),
-                                expires_at_ms, &error);
+    return handle == nullptr ? POLARYS_NO_MEMORY
+                             : polarys_batch_update(handle, table.c_str(), bytes_of(key),
+                                                    bytes_of(patch), expires_at_ms, &error);
 }
 
 polarys_code batch::remove_range(const std::string &table, const std::string &start,
                                  const std::string &end)
 {
-    return polarys_batch_delete_range(handle, table.c_str(), bytes_of(start), bytes_of(end), &error);
+    return handle == nullptr ? POLARYS_NO_MEMORY
+                             : polarys_batch_delete_range(handle, table.c_str(), bytes_of(start),
+                                                          bytes_of(end), &error);
 }
 
 polarys_code batch::require(const std::string &table, const std::string &key,
                             const polarys_precondition &precondition)
 {
-    return polarys_batch_require(handle, table.c_str(), bytes_of(key), &precondition, &error);
+    return handle == nullptr
+               ? POLARYS_NO_MEMORY
+               : polarys_batch_require(handle, table.c_str(), bytes_of(key), &precondition, &error);
 }
 
 polarys_code batch::commit(const polarys_write_options *write)
 {
-    return polarys_batch_commit(handle, write, &result, &error);
+    return handle == nullptr ? POLARYS_NO_MEMORY
+                             : polarys_batch_commit(handle, write, &result, &error);
 }
 
 polarys_code batch::reset()
 {
-    return polarys_batch_reset(handle, nullptr, &error);
+    return handle == nullptr ? POLARYS_NO_MEMORY : polarys_batch_reset(handle, nullptr, &error);
 }
 
-}  // namespace test_store
+} // namespace test_store

@@ -110,7 +110,7 @@ class store {
     polarys_write_result result{};
 };
 
-/* A batch of one store. */
+/* A batch of one store. Where it could not be made for lack of memory, every call says so. */
 class batch {
   public:
     explicit batch(store &owner, const char *database = nullptr);
@@ -136,6 +136,6 @@ class batch {
     polarys_write_result result{};
 };
 
-}  // namespace test_store
+} // namespace test_store
 
 #endif

@@ -44,19 +44,38 @@ std::string nested(size_t depth, const std::string &open, const std::string &clo
     return text;
 }
 
-}  // namespace
+} // namespace
 
 TEST(JsonCheck, AcceptsEveryKindOfValue)
 {
     for (const char *text :
-         {"null", "true", "false", "0", "-0", "1", "-1", "12.5", "0.1e10", "1E+2", "1e-2", "\"\"",
-          "\"a\"", "[]", "{}", " [ ] ", "\t\r\n{ \"a\" : [ 1 , { } ] } ", "[[],[[]],{}]",
-          "\"\\u0041\\n\\\"\\\\\\/\\b\\f\\r\\t\"", "{\"\":0}", "\"\\ud834\\udd1e\"",
+         {"null",
+          "true",
+          "false",
+          "0",
+          "-0",
+          "1",
+          "-1",
+          "12.5",
+          "0.1e10",
+          "1E+2",
+          "1e-2",
+          "\"\"",
+          "\"a\"",
+          "[]",
+          "{}",
+          " [ ] ",
+          "\t\r\n{ \"a\" : [ 1 , { } ] } ",
+          "[[],[[]],{}]",
+          "\"\\u0041\\n\\\"\\\\\\/\\b\\f\\r\\t\"",
+          "{\"\":0}",
+          "\"\\ud834\\udd1e\"",
           "123456789012345678901234567890.123456789012345678901234567890e+1234567890123"}) {
         EXPECT_EQ("", fault_of(text)) << text;
     }
     EXPECT_EQ("", fault_of("\"\xc3\xa4\xe2\x82\xac\xf0\x9d\x84\x9e\xef\xbf\xbf\""));
-    EXPECT_EQ("", fault_of("\"\xf4\x8f\xbf\xbf\xed\x9f\xbf\xee\x80\x80\xe0\xa0\x80\xf0\x90\x80\x80\""));
+    EXPECT_EQ("",
+              fault_of("\"\xf4\x8f\xbf\xbf\xed\x9f\xbf\xee\x80\x80\xe0\xa0\x80\xf0\x90\x80\x80\""));
     EXPECT_EQ("", fault_of("\"\x7f\""));
 }
 
@@ -118,11 +137,28 @@ TEST(JsonCheck, NamesTheByteThatIsWrong)
 
 TEST(JsonCheck, RefusesBadUtf8)
 {
-    for (const char *bytes :
-         {"\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xe0\x80\x80", "\xe0\x9f\xbf", "\xed\xa0\x80",
-          "\xed\xbf\xbf", "\xf0\x80\x80\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80",
-          "\xf5\x80\x80\x80", "\xff", "\xfe", "\xc3", "\xe2\x82", "\xf0\x9d\x84", "\xc3(",
-          "\xe2(\xa1", "\xe2\x82(", "\xf0\x9d(\x9e", "\xf0\x9d\x84("}) {
+    for (const char *bytes : {"\x80",
+                              "\xbf",
+                              "\xc0\x80",
+                              "\xc1\xbf",
+                              "\xe0\x80\x80",
+                              "\xe0\x9f\xbf",
+                              "\xed\xa0\x80",
+                              "\xed\xbf\xbf",
+                              "\xf0\x80\x80\x80",
+                              "\xf0\x8f\xbf\xbf",
+                              "\xf4\x90\x80\x80",
+                              "\xf5\x80\x80\x80",
+                              "\xff",
+                              "\xfe",
+                              "\xc3",
+                              "\xe2\x82",
+                              "\xf0\x9d\x84",
+                              "\xc3(",
+                              "\xe2(\xa1",
+                              "\xe2\x82(",
+                              "\xf0\x9d(\x9e",
+                              "\xf0\x9d\x84("}) {
         EXPECT_EQ("3", fault_of("\"ab" + std::string(bytes) + "\"")) << bytes;
         EXPECT_EQ("12", fault_of("\"12345678901" + std::string(bytes) + "4567890\"")) << bytes;
         EXPECT_EQ("2", fault_of("{\"" + std::string(bytes) + "\":1}")) << bytes;

@@ -18,7 +18,8 @@ polarys_slice bytes_of(const std::string &text)
 
 std::string text_of(polarys_slice slice)
 {
-    return slice.size == 0 ? "" : std::string(reinterpret_cast<const char *>(slice.data), slice.size);
+    return slice.size == 0 ? ""
+                           : std::string(reinterpret_cast<const char *>(slice.data), slice.size);
 }
 
 std::string merge(const std::string &target, const std::string &patch)
@@ -26,7 +27,8 @@ std::string merge(const std::string &target, const std::string &patch)
     buffer result{};
     polarys_error err;
     polarys_code code = json_merge_patch(bytes_of(target), bytes_of(patch), &result, &err);
-    std::string text = code == POLARYS_OK ? text_of(buffer_slice(&result)) : polarys_code_name(code);
+    std::string text =
+        code == POLARYS_OK ? text_of(buffer_slice(&result)) : polarys_code_name(code);
     buffer_deinit(&result);
     return text;
 }
@@ -62,7 +64,7 @@ std::string member(const std::string &text, const std::string &name)
     return code != POLARYS_OK ? polarys_code_name(code) : is_found ? found : "-";
 }
 
-}  // namespace
+} // namespace
 
 TEST(JsonMerge, FollowsTheExamplesOfTheStandard)
 {
@@ -157,7 +159,8 @@ TEST(JsonFieldEquals, ComparesTheOtherTypes)
     EXPECT_EQ("no", equals("[1,2]", "[2,1]"));
     EXPECT_EQ("no", equals("[1,2]", "[1,2,3]"));
     EXPECT_EQ("no", equals("[]", "{}"));
-    EXPECT_EQ("yes", equals("{\"a\":1,\"b\":{\"c\":2,\"d\":3}}", "{\"b\":{\"d\":3,\"c\":2},\"a\":1}"));
+    EXPECT_EQ("yes",
+              equals("{\"a\":1,\"b\":{\"c\":2,\"d\":3}}", "{\"b\":{\"d\":3,\"c\":2},\"a\":1}"));
     EXPECT_EQ("no", equals("{\"a\":1}", "{\"a\":1,\"b\":2}"));
     EXPECT_EQ("no", equals("{\"a\":1}", "{\"b\":1}"));
     EXPECT_EQ("no", equals("\"\\ud800\"", "\"\\ud801\"")) << "halves of pairs stay different";
@@ -165,7 +168,8 @@ TEST(JsonFieldEquals, ComparesTheOtherTypes)
 
 TEST(JsonFieldEquals, FollowsPaths)
 {
-    const std::string text = "{\"a\":{\"b\":{\"c\":1}},\"x\":[{\"b\":1}],\"\":{\"\":2},\"\\u0079\":3}";
+    const std::string text =
+        "{\"a\":{\"b\":{\"c\":1}},\"x\":[{\"b\":1}],\"\":{\"\":2},\"\\u0079\":3}";
     EXPECT_EQ("yes", field_equals(text, "a.b.c", "1"));
     EXPECT_EQ("yes", field_equals(text, "a.b", "{\"c\":1}"));
     EXPECT_EQ("no", field_equals(text, "a.b.d", "1"));
@@ -217,7 +221,8 @@ TEST(StoredValue, KeepsItsBytes)
     stored_value value{true, 0x0102030405060708, slice_from_text("{}")};
     buffer stored{};
     ASSERT_EQ(POLARYS_OK, stored_value_encode(&stored, &value));
-    EXPECT_EQ(std::string("\x03\x08\x07\x06\x05\x04\x03\x02\x01{}"), text_of(buffer_slice(&stored)));
+    EXPECT_EQ(std::string("\x03\x08\x07\x06\x05\x04\x03\x02\x01{}"),
+              text_of(buffer_slice(&stored)));
     buffer_deinit(&stored);
 }
 
@@ -226,8 +231,8 @@ TEST(StoredValue, RefusesWhatItDoesNotKnow)
     stored_value value{};
     EXPECT_FALSE(stored_value_decode(bytes_of(""), &value));
     EXPECT_FALSE(stored_value_decode(bytes_of("\x04{}"), &value)) << "an unknown flag";
-    EXPECT_FALSE(stored_value_decode(bytes_of(std::string("\x02\x01\x00\x00\x00\x00\x00\x00", 8)),
-                                     &value))
+    EXPECT_FALSE(
+        stored_value_decode(bytes_of(std::string("\x02\x01\x00\x00\x00\x00\x00\x00", 8)), &value))
         << "the expiry is cut";
     EXPECT_FALSE(stored_value_decode(bytes_of("\x02" + std::string(8, '\0')), &value))
         << "an expiry of zero has no flag";

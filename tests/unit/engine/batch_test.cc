@@ -75,7 +75,7 @@ void note(void *context, polarys_code code, const polarys_write_result *result,
     *to = {true, code, *result, code == POLARYS_OK ? "" : err->message};
 }
 
-}  // namespace
+} // namespace
 
 TEST_F(Batch, CommitsAllOperationsAtOneVersion)
 {
@@ -259,8 +259,7 @@ TEST_F(Batch, PreconditionsLookAtTheStateBeforeTheCommit)
         batch b(db);
         ASSERT_EQ(POLARYS_OK, db.put("t", "a", "{\"x\":{\"y\":1.50}}"));
         uint64_t version = db.result.version;
-        if (each.key[0] == 'a' &&
-            each.precondition.kind == POLARYS_PRECONDITION_VERSION_EQUALS) {
+        if (each.key[0] == 'a' && each.precondition.kind == POLARYS_PRECONDITION_VERSION_EQUALS) {
             each.precondition.version += version; /* the case says how far off */
         }
         /* The batch's own operation must not count. */
@@ -465,9 +464,9 @@ TEST_F(Batch, WritersOfOneKeyAllGetThrough)
         for (size_t i = 0; i < writer_count; i++) {
             ASSERT_EQ(POLARYS_OK, batches[i]->reset());
             std::string name = "w" + std::to_string(i);
-            ASSERT_EQ(POLARYS_OK, batches[i]->update("t", "n",
-                                                     "{\"" + name + "\":" + std::to_string(round) +
-                                                         "}"));
+            ASSERT_EQ(
+                POLARYS_OK,
+                batches[i]->update("t", "n", "{\"" + name + "\":" + std::to_string(round) + "}"));
             polarys_batch_submit(batches[i]->handle, nullptr, note, &answers[i]);
         }
         for (int step = 0; step < 100000; step++) {

@@ -73,7 +73,7 @@ class Catalog : public ::testing::Test {
     store db{w};
 };
 
-}  // namespace
+} // namespace
 
 TEST_F(Catalog, AlwaysHasTheDatabaseDefault)
 {
@@ -171,8 +171,7 @@ TEST_F(Catalog, TruncatesATableAndNoOther)
         ASSERT_EQ(POLARYS_OK, db.put("u", std::to_string(i), "1"));
     }
     uint64_t before = db.result.version;
-    ASSERT_EQ(POLARYS_OK,
-              polarys_table_truncate(db.db, nullptr, "t", nullptr, nullptr, &db.error))
+    ASSERT_EQ(POLARYS_OK, polarys_table_truncate(db.db, nullptr, "t", nullptr, nullptr, &db.error))
         << db.error.message;
     EXPECT_EQ(0u, db.contents("t").size());
     EXPECT_EQ(100u, db.contents("u").size());

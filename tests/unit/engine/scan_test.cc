@@ -34,7 +34,7 @@ class Scan : public ::testing::Test {
     polarys_scan_options options{};
 };
 
-}  // namespace
+} // namespace
 
 TEST_F(Scan, HonoursBoundsPrefixAndDirection)
 {
@@ -92,7 +92,8 @@ TEST_F(Scan, GoesOnWhereAThreadThatMustNotReadFilesStopped)
 {
     batch b(db);
     for (int i = 0; i < 3000; i++) {
-        ASSERT_EQ(POLARYS_OK, b.put("t", std::to_string(10000 + i), "\"" + std::string(300, 'x') + "\""));
+        ASSERT_EQ(POLARYS_OK,
+                  b.put("t", std::to_string(10000 + i), "\"" + std::string(300, 'x') + "\""));
     }
     ASSERT_EQ(POLARYS_OK, b.commit());
     for (bool is_reverse : {false, true}) {
@@ -111,8 +112,7 @@ TEST_F(Scan, GoesOnWhereAThreadThatMustNotReadFilesStopped)
             if (code == POLARYS_WOULD_BLOCK) {
                 blocked++;
                 polarys_scan_flags_set(scan, 0);
-                ASSERT_EQ(POLARYS_OK,
-                          polarys_scan_next(scan, &has_document, &document, &db.error));
+                ASSERT_EQ(POLARYS_OK, polarys_scan_next(scan, &has_document, &document, &db.error));
                 polarys_scan_flags_set(scan, POLARYS_READ_MEMORY_ONLY);
             } else {
                 ASSERT_EQ(POLARYS_OK, code) << db.error.message;
@@ -172,10 +172,9 @@ TEST_F(Scan, CountsAndStops)
     ASSERT_EQ(POLARYS_OK,
               polarys_table_count(db.db, nullptr, "t", nullptr, nullptr, nullptr, &count, nullptr));
     EXPECT_EQ(5000u, count);
-    EXPECT_EQ(POLARYS_CANCELLED,
-              polarys_table_count(
-                  db.db, nullptr, "t", nullptr, [](void *) { return true; }, nullptr, &count,
-                  &db.error));
+    EXPECT_EQ(POLARYS_CANCELLED, polarys_table_count(
+                                     db.db, nullptr, "t", nullptr, [](void *) { return true; },
+                                     nullptr, &count, &db.error));
     EXPECT_LT(count, 5000u);
 }
 

@@ -19,7 +19,7 @@ namespace {
     ASSERT_EQ(POLARYS_OK, name.open()) << name.error.message;                                      \
     ASSERT_EQ(POLARYS_OK, name.create_table("t")) << name.error.message
 
-}  // namespace
+} // namespace
 
 TEST(Store, ReadsWhatWasPut)
 {
@@ -146,8 +146,8 @@ TEST(Store, RefusesTheWrongMasterKeyAndTouchesNothing)
         OPEN_STORE(db, w);
         ASSERT_EQ(POLARYS_OK, db.close());
     }
-    ASSERT_EQ(POLARYS_OK, vfs_replace_file(w.vfs(), "/", "other.key",
-                                           bytes_of(std::string(64, '8')), nullptr));
+    ASSERT_EQ(POLARYS_OK,
+              vfs_replace_file(w.vfs(), "/", "other.key", bytes_of(std::string(64, '8')), nullptr));
     polarys_db_options options = w.options();
     options.master_key_file = "/other.key";
     store wrong(w, options);
@@ -363,7 +363,8 @@ TEST(Store, VerifyFindsABadBlock)
     world w;
     OPEN_STORE(db, w);
     for (int i = 0; i < 1000; i++) {
-        ASSERT_EQ(POLARYS_OK, db.put("t", "k" + std::to_string(i), "\"" + std::string(100, 'v') + "\""));
+        ASSERT_EQ(POLARYS_OK,
+                  db.put("t", "k" + std::to_string(i), "\"" + std::string(100, 'v') + "\""));
     }
     ASSERT_EQ(POLARYS_OK, polarys_db_flush(db.db, nullptr, nullptr));
     uint64_t bad_blocks;
@@ -434,9 +435,9 @@ TEST(Store, RunsGivenFunctionsOnTheExecutor)
     world w;
     OPEN_STORE(db, w);
     int ran = 0;
-    ASSERT_EQ(POLARYS_OK, polarys_db_execute(
-                              db.db, [](void *context) { ++*static_cast<int *>(context); }, &ran,
-                              nullptr));
+    ASSERT_EQ(POLARYS_OK,
+              polarys_db_execute(
+                  db.db, [](void *context) { ++*static_cast<int *>(context); }, &ran, nullptr));
     w.pass_ms(1);
     EXPECT_EQ(1, ran);
 }

@@ -109,7 +109,7 @@ struct submitter {
     }
 };
 
-}  // namespace
+} // namespace
 
 TEST_P(Threads, CountersAddUpWhileEverythingElseGoesOn)
 {
@@ -255,8 +255,8 @@ TEST_P(Threads, ReopensAfterEverything)
         ASSERT_EQ(POLARYS_OK, polarys_db_open(store_path.c_str(), &options, &db, &error))
             << error.message;
         uint64_t found;
-        ASSERT_EQ(POLARYS_OK, polarys_table_count(db, nullptr, "t", nullptr, nullptr, nullptr,
-                                                  &found, &error));
+        ASSERT_EQ(POLARYS_OK,
+                  polarys_table_count(db, nullptr, "t", nullptr, nullptr, nullptr, &found, &error));
         EXPECT_EQ(static_cast<uint64_t>(round) + 1, found);
     }
 }
