@@ -43,7 +43,8 @@ struct tree_options {
     bool is_compaction_off; /* tests and benchmarks: flush only */
 
     /*
-     * What compaction has to keep. Fills `versions` (room for TREE_SNAPSHOTS_MAX) with the snapshots that
+     * What compaction has to keep; NULL, for tests and benchmarks, keeps the newest of each key only.
+     * The other callbacks may be NULL too. Fills `versions` (room for TREE_SNAPSHOTS_MAX) with the snapshots that
      * live readers hold, ascending, and returns their number; *history_start is the version from which on
      * every version of every key is to be kept. Called from executor threads.
      */
@@ -75,8 +76,9 @@ void tree_close(struct tree *tree);
 /*
  * Makes sure that entries of `entry_bytes` (sum of memtable_entry_bytes_max) and `range_deletes` fit the
  * active memtable, switching to a new one when not (or to one made to measure for a very large batch).
- * Errors: WOULD_BLOCK when too many memtables wait to be flushed (room_made follows), NO_MEMORY, a
- * background error.
+ * Call it before the first entry of a commit, for all of them: a commit may not lie in two memtables, for
+ * the flushed version names whole commits. Errors: WOULD_BLOCK when too many memtables wait to be flushed
+ * (room_made follows), TOO_LARGE beyond what one memtable can hold, NO_MEMORY, a background error.
  */
 NODISCARD enum polarys_code tree_reserve(struct tree *tree, size_t entry_bytes,
                                          size_t range_deletes, struct polarys_error *err);
@@ -86,7 +88,8 @@ void tree_insert(struct tree *tree, const struct entry *entry);
 uint64_t tree_newest_version(struct tree *tree, struct polarys_slice key);
 uint64_t tree_newest_version_in_range(struct tree *tree, struct polarys_slice start,
                                       struct polarys_slice end);
-/* Everything above this version is still in memtables, so tree_newest_version is exact for it. */
+/* Everything above this version is still in memtables, so tree_newest_version is exact for it, also while
+ * flushes go on, until the next call of this function or of tree_reserve. */
 uint64_t tree_memtable_floor(struct tree *tree);
 
 /* ---- reading: any thread ---- */

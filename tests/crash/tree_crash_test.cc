@@ -98,12 +98,17 @@ bool run_workload(TreeWorld &world, const std::vector<Operation> &operations)
            world.compact_all() == POLARYS_OK && world.idle() == POLARYS_OK;
 }
 
-/* A keyring that is durable already: its own crash tests are its module's. */
-void prepare(TreeWorld &world)
+void make_small(TreeWorld &world)
 {
     world.base_options.level1_bytes = 2 << 10;
     world.base_options.file_bytes = 2 << 10;
     polarys_log_level_set(POLARYS_LOG_OFF); /* failures are what is asked for */
+}
+
+/* A keyring that is durable already: its own crash tests are its module's. */
+void prepare(TreeWorld &world)
+{
+    make_small(world);
     ASSERT_EQ(world.create_ring(), POLARYS_OK) << world.err.message;
     world.close();
     sim_disk_settle(world.disk);
@@ -139,7 +144,25 @@ uint64_t count_points(uint64_t seed, const std::vector<Operation> &operations)
     return points;
 }
 
-/* Crashes at point `n`, then once more during the recovery, and checks. */
+/* One outcome of the power loss that `disk` (taken over) has just had: perhaps another one while
+ * recovering, then the check. */
+void check_outcome(uint64_t seed, sim_disk *take_disk, const std::vector<Operation> &operations,
+                   uint64_t n, sim_crash_policy policy, uint64_t flushed)
+{
+    TreeWorld world(seed, take_disk);
+    make_small(world);
+    sim_disk_crash(world.disk, policy);
+    if (n % 3 == 0) {
+        sim_disk_crash_at(world.disk, 1 + n % 17);
+        (void)run_workload(world, operations);
+        world.close();
+        flushed = std::max(flushed, world.flushed_version);
+        sim_disk_crash(world.disk, policy);
+    }
+    check_recovery(world, operations, flushed);
+}
+
+/* Crashes at point `n`; where chance decides what is left, looks at several outcomes. */
 void crash_at(uint64_t seed, const std::vector<Operation> &operations, uint64_t n,
               sim_crash_policy policy, bool is_stale)
 {
@@ -152,16 +175,11 @@ void crash_at(uint64_t seed, const std::vector<Operation> &operations, uint64_t 
     (void)run_workload(world, operations);
     world.close();
     ASSERT_TRUE(sim_disk_is_dead(world.disk));
-    uint64_t flushed = world.flushed_version;
-    sim_disk_crash(world.disk, policy);
-    if (n % 3 == 0) {
-        sim_disk_crash_at(world.disk, 1 + n % 17);
-        (void)run_workload(world, operations);
-        world.close();
-        flushed = std::max(flushed, world.flushed_version);
-        sim_disk_crash(world.disk, policy);
+    bool is_chance = policy == SIM_CRASH_PREFIX || policy == SIM_CRASH_RANDOM;
+    for (uint64_t outcome = 0; outcome < (is_chance ? 4u : 1u); outcome++) {
+        check_outcome(seed, sim_disk_clone(world.disk, seed + 1000 * n + outcome), operations, n,
+                      policy, world.flushed_version);
     }
-    check_recovery(world, operations, flushed);
 }
 
 } // namespace

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/base/log.h"
+#include "tests/support/fault_alloc.h"
 #include "tests/unit/compaction/tree_world.h"
 
 namespace {
@@ -530,4 +531,36 @@ TEST_F(Tree, ClosesWhileWorkIsQueued)
     ASSERT_EQ(world.open(), POLARYS_OK);
     uint64_t flushed = tree_flushed_version(world.tree);
     EXPECT_EQ(world.scan(VERSION_MAX, true).size(), flushed);
+}
+
+TEST_F(Tree, RecoversFromAnyAllocationFailing)
+{
+    ASSERT_TRUE(fault_alloc_is_linked());
+    uint64_t failed = 1;
+    for (uint64_t n = 1; failed > 0; n++) {
+        SCOPED_TRACE(n);
+        TreeWorld fresh(n);
+        ASSERT_EQ(fresh.open(), POLARYS_OK);
+        for (unsigned i = 0; i < 60; i++) {
+            ASSERT_EQ(fresh.put(i + 1, key_of(i), value_of(i)), POLARYS_OK);
+        }
+        ASSERT_EQ(fresh.remove_range(61, key_of(10), key_of(20)), POLARYS_OK);
+        fault_alloc_fail_at(n);
+        enum polarys_code code = fresh.flush();
+        if (code == POLARYS_OK) {
+            code = fresh.compact_all();
+        }
+        if (code == POLARYS_OK) {
+            (void)fresh.scan(VERSION_MAX, true);
+            code = fresh.code;
+        }
+        failed = fault_alloc_disarm();
+        ASSERT_TRUE(code == POLARYS_OK || code == POLARYS_NO_MEMORY) << fresh.err.message;
+        sim_executor_run_for(fresh.executor, 3000000000);
+        ASSERT_EQ(fresh.flush(), POLARYS_OK) << fresh.err.message;
+        ASSERT_EQ(fresh.compact_all(), POLARYS_OK) << fresh.err.message;
+        ASSERT_EQ(fresh.scan(VERSION_MAX, true).size(), 50u) << fresh.err.message;
+        ASSERT_EQ(fresh.code, POLARYS_OK);
+        ASSERT_LT(n, 2000u);
+    }
 }
