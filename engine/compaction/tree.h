@@ -43,10 +43,10 @@ struct tree_options {
     bool is_compaction_off; /* tests and benchmarks: flush only */
 
     /*
-     * What compaction has to keep; NULL, for tests and benchmarks, keeps the newest of each key only.
-     * The other callbacks may be NULL too. Fills `versions` (room for TREE_SNAPSHOTS_MAX) with the snapshots that
-     * live readers hold, ascending, and returns their number; *history_start is the version from which on
-     * every version of every key is to be kept. Called from executor threads.
+     * What compaction has to keep; NULL, for tests and benchmarks, keeps the newest of each key only. The
+     * other callbacks may be NULL too. Fills `versions` (room for TREE_SNAPSHOTS_MAX) with the snapshots
+     * that live readers hold, ascending, and returns their number; *history_start is the version from
+     * which on every version of every key is to be kept. Called from executor threads.
      */
     size_t (*retention)(void *context, uint64_t *versions, uint64_t *history_start);
     /* A memtable was flushed: every version up to flushed_version is in table files. Executor threads. */
