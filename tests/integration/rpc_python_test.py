@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Every RPC from Python: what it answers, and every error that can be provoked, with its details.
+
+The cases are in tests/integration/rpc, by service. Each runs against a real server; a case that needs other
+settings starts its own. At the end the methods that were called are compared with those that reflection
+lists, so that an RPC without a test fails. Names on the command line select cases.
+"""
+import os
+import sys
+import tempfile
+import traceback
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "rpc"))
+
+import bulk_cases  # noqa: E402
+import kv_cases  # noqa: E402
+import scan_cases  # noqa: E402
+import table_cases  # noqa: E402
+from world import Record, World  # noqa: E402
+
+MODULES = [table_cases, kv_cases, scan_cases, bulk_cases]
+
+
+def run(world, module, chosen):
+    """(passed, failed) of one module."""
+    passed = failed = 0
+    if hasattr(module, "setup"):
+        module.setup(world)
+    for case in module.CASES:
+        name = f"{module.__name__}.{case.__name__}"
+        if chosen and not any(each in name for each in chosen):
+            continue
+        try:
+            case(world)
+            passed += 1
+            print(f"ok      {name}", flush=True)
+        except Exception:  # a test may fail in any way, and the others run all the same
+            failed += 1
+            print(f"FAILED  {name}\n{traceback.format_exc(limit=-4)}", flush=True)
+            if world.server.process.poll() is not None:
+                print(f"the server ended with status {world.server.process.returncode}", flush=True)
+                world.start()
+    return passed, failed
+
+
+def main():
+    chosen = sys.argv[1:]
+    passed = failed = 0
+    record = Record()
+    with tempfile.TemporaryDirectory(prefix="polarys-rpc-") as scratch, World(scratch, "main", record) as world:
+        for module in MODULES:
+            counts = run(world, module, chosen)
+            passed, failed = passed + counts[0], failed + counts[1]
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(failed != 0 or passed == 0)
+
+
+if __name__ == "__main__":
+    main()
