@@ -30,8 +30,9 @@ def verdict(row):
 
 
 def table(results):
+    realtime = ", all at real-time priority on a machine with other work" if results.get("is_realtime") else ""
     lines = [f"{results['machine']}; {results['mode']}: {results['records']:,} records of 16 + 100 bytes in the engine's rows, "
-             f"{results['keys']:,} in the service's; medians of {results['runs']} turn(s)."]
+             f"{results['keys']:,} in the service's; medians of {results['runs']} turn(s){realtime}."]
     for group, title in TITLES.items():
         rows = [row for row in results["rows"] if row["group"] == group]
         if not rows:
