@@ -129,7 +129,8 @@ static inline bool cursor_take_varint(struct cursor *cursor, uint64_t *value)
     return cursor_take_varint_slow(cursor, value);
 }
 
-static inline bool cursor_take_bytes(struct cursor *cursor, size_t size, struct polarys_slice *bytes)
+static inline bool cursor_take_bytes(struct cursor *cursor, size_t size,
+                                     struct polarys_slice *bytes)
 {
     if (cursor_left(cursor) < size) {
         return false;

@@ -153,7 +153,10 @@ struct polarys_error {
     struct polarys_error_detail details[POLARYS_ERROR_DETAILS_MAX];
 };
 
-#define POLARYS_ERROR_INIT {.code = POLARYS_OK, .detail_count = 0, .message = ""}
+#define POLARYS_ERROR_INIT                                                                         \
+    {                                                                                              \
+        .code = POLARYS_OK, .detail_count = 0, .message = ""                                       \
+    }
 
 /* Resets `err` to POLARYS_OK with an empty message; accepts NULL. */
 POLARYS_API void polarys_error_clear(struct polarys_error *err);

@@ -26,7 +26,7 @@ enum mutex_rank {
     MUTEX_RANK_SNAPSHOTS = 40,
     MUTEX_RANK_COMMIT_ROLE = 50,
     MUTEX_RANK_COMMIT_QUEUE = 60,
-    MUTEX_RANK_TREE = 70,       /* versions of the tree and the memtable set */
+    MUTEX_RANK_TREE = 70, /* versions of the tree and the memtable set */
     MUTEX_RANK_MANIFEST = 80,
     MUTEX_RANK_WAL = 90,
     MUTEX_RANK_TABLE_CACHE = 100,
@@ -35,7 +35,7 @@ enum mutex_rank {
     MUTEX_RANK_EXECUTOR = 130,
     MUTEX_RANK_MEMORY = 140,
     MUTEX_RANK_VFS = 150,
-    MUTEX_RANK_LOG = 160,       /* log lines */
+    MUTEX_RANK_LOG = 160, /* log lines */
 };
 
 #if defined(__clang__)

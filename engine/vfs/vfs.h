@@ -26,8 +26,9 @@ enum vfs_open_flags {
     VFS_CREATE = 1 << 2,    /* with VFS_WRITE: make the file if it is missing, mode 0600 */
     VFS_EXCLUSIVE = 1 << 3, /* with VFS_CREATE: fail if it exists */
     VFS_TRUNCATE = 1 << 4,
-    VFS_DSYNC = 1 << 5,  /* each write is durable when it returns */
-    VFS_DIRECT = 1 << 6, /* bypass the page cache where that works; 4 KiB alignment is then required */
+    VFS_DSYNC = 1 << 5, /* each write is durable when it returns */
+    VFS_DIRECT =
+        1 << 6, /* bypass the page cache where that works; 4 KiB alignment is then required */
 };
 
 enum {
