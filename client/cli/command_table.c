@@ -75,7 +75,7 @@ const struct command command_table[] = {
     {"admin compact", "[TABLE]", "compact the database, a table or a range of it",
      "polarys admin compact users", OPTIONS_RANGE, 0, 1, true, command_admin_compact},
     {"admin checkpoint", "DIR", "make a consistent copy of the store on the server's machine",
-     "polarys admin checkpoint copy-of-monday", 0, 1, 1, false, command_admin_checkpoint},
+     "polarys admin checkpoint checkpoints/monday", 0, 1, 1, false, command_admin_checkpoint},
     {"admin drain", "", "take the server out of use, until it is started again",
      "polarys admin drain --grace 5s", BIT(OPTION_GRACE), 0, 0, false, command_admin_drain},
     {"admin log-level", "LEVEL", "log debug, info, warn or error and what is above it",
