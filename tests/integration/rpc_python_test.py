@@ -13,13 +13,17 @@ import traceback
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "rpc"))
 
+import admin_cases  # noqa: E402
 import bulk_cases  # noqa: E402
+import general_cases  # noqa: E402
 import kv_cases  # noqa: E402
+import limit_cases  # noqa: E402
 import scan_cases  # noqa: E402
+import standard_cases  # noqa: E402
 import table_cases  # noqa: E402
 from world import Record, World  # noqa: E402
 
-MODULES = [table_cases, kv_cases, scan_cases, bulk_cases]
+MODULES = [standard_cases, table_cases, kv_cases, scan_cases, bulk_cases, general_cases, admin_cases, limit_cases]
 
 
 def run(world, module, chosen):

@@ -12,6 +12,10 @@ SERVER = os.environ.get("POLARYSD", os.path.join(BUILD, "polarysd"))
 sys.path.insert(0, os.path.join(BUILD, "gen", "python"))
 
 import grpc  # noqa: E402
+
+# The generated packages grpc.health and grpc.reflection lie beside those of ours, not in the installed grpc.
+grpc.__path__.append(os.path.join(BUILD, "gen", "python", "grpc"))
+
 from google.protobuf import any_pb2  # noqa: E402,F401
 from google.rpc import error_details_pb2, status_pb2  # noqa: E402
 from polarys.v1 import table_pb2, table_pb2_grpc  # noqa: E402

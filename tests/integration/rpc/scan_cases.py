@@ -5,7 +5,7 @@ import threading
 from google.protobuf import duration_pb2
 from polarys.v1 import bulk_pb2, common_pb2, kv_pb2, query_pb2
 
-from world import check_header, duration, fails, snapshot
+from world import check_header, duration, fails, snapshot, timestamp
 
 TABLE = "scan"
 COUNT = 2500
@@ -51,7 +51,7 @@ def every_bound(world):
               ({"prefix": b"key0001", "start_key": b"key0000", "end_key": b"key0009"}, everything[100:200]),
               ({"prefix": b"key0001", "start_key": b"key000150", "end_key": b"key000160"}, everything[150:160]),
               ({"start_key": b"b", "end_key": b"a"}, []), ({"start_key": b"key000007", "end_key": b"key000007"}, []),
-              ({"prefix": b"none"}, []), ({"prefix": b"\xff"}, []), ({"end_key": b"\xff" * 4097}, everything),
+              ({"prefix": b"none"}, []), ({"prefix": b"\xff"}, []),
               ({"start_key": b"key000007\x00", "end_key": b"key000009\x00"}, [8, 9])]
     for bound, expected in bounds:
         for is_reverse in (False, True):
@@ -70,7 +70,43 @@ def what_documents_hold(world):
     bare, _, _ = scan(world, limit=3, keys_only=True)
     for document, other in zip(bare, whole):
         assert document.key == other.key and not document.HasField("value"), document
-        assert document.version == other.version and document.commit_time == other.commit_time, document
+        assert document.version == other.version, document
+
+
+def keys_only_documents_have_their_times(world):
+    """Only the value is left out where only keys are asked for."""
+    world.table("times")
+    world.put("times", b"k", "1", expire_time=timestamp(1000))
+    whole, bare = scan(world, table="times")[0][0], scan(world, table="times", keys_only=True)[0][0]
+    assert bare.expire_time == whole.expire_time, bare
+    assert bare.commit_time == whole.commit_time, bare
+
+
+def bounds_around_the_longest_keys(world):
+    """A bound may be a byte longer than a key, and what stopped at the longest key goes on behind it."""
+    world.table("longest")
+    keys = [b"a" * 4096, b"b" * 4096, b"c" * 4096]
+    for key in keys:
+        world.put("longest", key, "1")
+    documents, _, last = scan(world, table="longest", limit=1)
+    assert [each.key for each in documents] == keys[:1]
+    documents, _, _ = scan(world, table="longest", end_key=keys[1] + b"\0")
+    assert [each.key for each in documents] == keys[:2]
+    documents, _, _ = scan(world, table="longest", resume_token=last.resume_token)
+    assert [each.key for each in documents] == keys[1:]
+
+
+def pages_around_the_longest_keys(world):
+    got = world.kv.ListDocuments(kv_pb2.ListDocumentsRequest(table="longest", page_size=1))
+    got = world.kv.ListDocuments(
+        kv_pb2.ListDocumentsRequest(table="longest", page_size=5, page_token=got.next_page_token))
+    assert [each.key[:1] for each in got.documents] == [b"b", b"c"], got
+    messages = list(world.bulk.Export(bulk_pb2.ExportRequest(table="longest", resume_after_key=b"a" * 4096)))
+    assert [each.key[:1] for message in messages for each in message.documents] == [b"b", b"c"]
+    world.kv.DeleteRange(kv_pb2.DeleteRangeRequest(table="longest", range=common_pb2.KeyRange(
+        start_key=b"b" * 4096, end_key=b"b" * 4096 + b"\0")))
+    got = world.kv.ListDocuments(kv_pb2.ListDocumentsRequest(table="longest", keys_only=True))
+    assert [each.key[:1] for each in got.documents] == [b"a", b"c"], got
 
 
 def limits_and_tokens(world):
@@ -233,5 +269,6 @@ def count_is_exact_under_writes(world):
         writer.join()
 
 
-CASES = [every_bound, what_documents_hold, limits_and_tokens, max_time, wrong_tokens, snapshots, pages,
+CASES = [every_bound, what_documents_hold, keys_only_documents_have_their_times, bounds_around_the_longest_keys,
+         pages_around_the_longest_keys, limits_and_tokens, max_time, wrong_tokens, snapshots, pages,
          large_documents, export, count, count_is_exact_under_writes]
