@@ -103,6 +103,8 @@ static void report(const struct lane *lanes, uint32_t count, double seconds, dou
     struct histogram *all = calloc(1, sizeof(*all));
     uint64_t done = 0;
     uint64_t missing = 0;
+    uint64_t log_bytes = 0;
+    uint64_t tables_bytes = 0;
     struct rusage usage;
 
     for (uint32_t i = 0; i < count; i++) {
@@ -111,16 +113,20 @@ static void report(const struct lane *lanes, uint32_t count, double seconds, dou
         missing += lanes[i].missing;
     }
     getrusage(RUSAGE_SELF, &usage);
+    if (lanes[0].kind->written != NULL) {
+        lanes[0].kind->written(lanes[0].store, &log_bytes, &tables_bytes);
+    }
     printf("{\"store\":\"%s\",\"workload\":\"%s\",\"threads\":%u,\"records\":%llu,\"seconds\":%.3f,"
            "\"rate\":%.0f,\"missing\":%llu,\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,"
            "\"max_us\":%.1f,\"cpu_us\":%.3f,\"resident_mb\":%ld,\"table_mb\":%.1f,"
-           "\"written_mb\":%.1f}\n",
+           "\"written_mb\":%.1f,\"log_mb\":%.1f,\"tables_written_mb\":%.1f}\n",
            lanes[0].kind->name, lanes[0].workload->name, count, (unsigned long long)done, seconds,
            (double)done / seconds, (unsigned long long)missing,
            (double)histogram_quantile(all, 0.5) / 1e3, (double)histogram_quantile(all, 0.99) / 1e3,
            (double)histogram_quantile(all, 0.999) / 1e3, (double)all->max_ns / 1e3,
            done == 0 ? 0 : cpu * 1e6 / (double)done, usage.ru_maxrss / 1024,
-           (double)lanes[0].kind->table_bytes(lanes[0].store) / 1e6, (double)written_bytes() / 1e6);
+           (double)lanes[0].kind->table_bytes(lanes[0].store) / 1e6, (double)written_bytes() / 1e6,
+           (double)log_bytes / 1e6, (double)tables_bytes / 1e6);
     fflush(stdout);
     free(all);
 }

@@ -28,7 +28,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DOCUMENT = os.path.join(ROOT, "docs", "performance.md")
 SCALES = {
     "quick": {"records": 200000, "keys": 100000, "seconds": 1, "service_seconds": 1.5, "runs": 1, "all_peers": False,
-              "churn_buffer_mb": 4},
+              "churn_buffer_mb": 16},
     "full": {"records": 1000000, "keys": 1000000, "seconds": 5, "service_seconds": 5, "runs": 5, "all_peers": True,
              "churn_buffer_mb": 64},
 }

@@ -48,6 +48,8 @@ struct bench_store_kind {
     void (*compact)(struct bench_store *store);
     /* Bytes of table files (log apart). */
     uint64_t (*table_bytes)(struct bench_store *store);
+    /* Bytes written so far to the log and to tables; NULL where the store does not say. */
+    void (*written)(struct bench_store *store, uint64_t *log_bytes, uint64_t *tables_bytes);
 };
 
 extern const struct bench_store_kind bench_polarys;

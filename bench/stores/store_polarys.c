@@ -175,6 +175,16 @@ static uint64_t store_table_bytes(struct bench_store *store)
     return bytes;
 }
 
+static void store_written(struct bench_store *store, uint64_t *log_bytes, uint64_t *tables_bytes)
+{
+    struct polarys_error err = POLARYS_ERROR_INIT;
+    struct polarys_db_status *status = calloc(1, sizeof(*status));
+    check(polarys_db_status_get(store->db, status, &err), &err);
+    *log_bytes = status->log_written_bytes;
+    *tables_bytes = status->flush_bytes_written + status->compaction_bytes_written;
+    free(status);
+}
+
 const struct bench_store_kind bench_polarys = {
     .name = "polarysdb",
     .open = store_open,
@@ -187,4 +197,5 @@ const struct bench_store_kind bench_polarys = {
     .walk = store_walk,
     .compact = store_compact,
     .table_bytes = store_table_bytes,
+    .written = store_written,
 };
