@@ -25,7 +25,7 @@ enum {
     PROTO_ARENA_FIRST_BYTES = 4096,     /* kept from call to call */
     PROTO_ARENA_STACK_MAX = 128 << 10,  /* bytes of stack below the unpacking function */
     PROTO_ARENA_BUDGET_BASE = 64 << 10, /* bytes that any request may take */
-    PROTO_ARENA_BUDGET_FACTOR = 24,     /* and for each byte of the request as many */
+    PROTO_ARENA_BUDGET_FACTOR = 48,     /* and for each byte of the request as many */
     PROTO_ARENA_BUDGET_MAX = 256 << 20, /* for one request in all */
 };
 
