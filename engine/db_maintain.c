@@ -55,6 +55,24 @@ static void prune_submit(struct polarys_db *db)
     }
 }
 
+enum polarys_code db_is_durable(void *context, uint64_t version, struct polarys_error *err)
+{
+    struct polarys_db *db = context;
+    enum polarys_code code = POLARYS_OK;
+    atomic_fetch_add(&db->callback_count, 1);
+    /* What recovery replays comes from the log, and is in it. */
+    if (atomic_load(&db->is_log_open) && commit_durable_version(db->commit) < version) {
+        code = POLARYS_WOULD_BLOCK;
+        if (atomic_load(&db->is_log_failed)) {
+            code = polarys_fail(err, POLARYS_IO,
+                                "the log failed before version %llu: it is not flushed either",
+                                (unsigned long long)version);
+        }
+    }
+    atomic_fetch_sub(&db->callback_count, 1);
+    return code;
+}
+
 void db_flushed(void *context, uint64_t flushed_version)
 {
     struct polarys_db *db = context;

@@ -243,6 +243,7 @@ static enum polarys_code tree_get_open(struct polarys_db *db, struct manifest *t
         .zstd_level_last = settings->is_compression_on ? 3 : 0,
         .is_compaction_off = settings->is_compaction_off,
         .retention = tree_retention,
+        .durable = db_is_durable,
         .flushed = db_flushed,
         .room_made = db_room_made,
         .failed = tree_failed,

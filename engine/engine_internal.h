@@ -167,6 +167,8 @@ void db_tick_stop(struct polarys_db *db);
 uint64_t db_memory_charged(struct polarys_db *db);
 /* Gives the cache what is left of the limit. */
 void db_memory_balance(struct polarys_db *db);
+/* Gives free heap back to the system when there is much of it. */
+void db_memory_trim(struct polarys_db *db);
 size_t db_cache_bytes_initial(const struct db_settings *settings);
 /* Errors: MEMORY_LIMIT when commits in flight would take more than their share. */
 NODISCARD enum polarys_code db_memory_take(struct polarys_db *db, uint64_t bytes,
@@ -184,7 +186,8 @@ NODISCARD enum polarys_code db_disk_allow_put(struct polarys_db *db, struct pola
 
 /* ---- db_maintain.c ---- */
 
-/* tree_options.flushed and .room_made. */
+/* tree_options.durable, .flushed and .room_made. */
+enum polarys_code db_is_durable(void *context, uint64_t version, struct polarys_error *err);
 void db_flushed(void *context, uint64_t flushed_version);
 void db_room_made(void *context);
 /* Runs the prune task. */

@@ -49,6 +49,10 @@ struct tree_options {
      * which on every version of every key is to be kept. Called from executor threads.
      */
     size_t (*retention)(void *context, uint64_t *versions, uint64_t *history_start);
+    /* Whether the log holds everything up to `version` durably: only then may it go into table files, or
+     * a crash would leave them ahead of the log, with a hole in what replicas and archives get. WOULD_BLOCK
+     * puts the flush off a little; any other error fails it. NULL: always. Executor threads. */
+    enum polarys_code (*durable)(void *context, uint64_t version, struct polarys_error *err);
     /* A memtable was flushed: every version up to flushed_version is in table files. Executor threads. */
     void (*flushed)(void *context, uint64_t flushed_version);
     /* Writers that waited for room may go on. Any thread, no lock held. */

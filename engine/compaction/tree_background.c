@@ -22,7 +22,11 @@ void tree_flush_schedule_locked(struct tree *tree)
         return;
     }
     tree->flush_state = TREE_TASK_QUEUED;
-    if (tree->flush_failure.error.code != POLARYS_OK) {
+    if (tree->is_flush_put_off) {
+        tree->is_flush_put_off = false;
+        executor_submit_after(tree->options.executor, EXECUTOR_FLUSH, &tree->flush_task,
+                              UINT64_C(1000000) * TREE_PUT_OFF_MS);
+    } else if (tree->flush_failure.error.code != POLARYS_OK) {
         executor_submit_after(tree->options.executor, EXECUTOR_FLUSH, &tree->flush_task,
                               (uint64_t)tree->flush_failure.retry_ms * 1000000);
     } else {
@@ -115,7 +119,9 @@ static void tell_room_made(struct tree *tree)
 void tree_flush_finish(struct tree *tree, enum polarys_code code, const struct polarys_error *err)
 {
     mutex_lock(&tree->mutex);
-    bool is_news = note_result_locked(tree, &tree->flush_failure, code, err);
+    tree->is_flush_put_off = code == POLARYS_WOULD_BLOCK;
+    bool is_news = code != POLARYS_WOULD_BLOCK &&
+                   note_result_locked(tree, &tree->flush_failure, code, err);
     mutex_unlock(&tree->mutex);
     if (is_news) {
         tell(tree, "flush", code, err);

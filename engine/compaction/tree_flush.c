@@ -2,7 +2,7 @@
 /*
  * Flush: every memtable that waits becomes one sorted run in level 0.
  *
- * Order of effects: tables synced, directory synced, edit in the manifest, version installed, the owner
+ * Nothing is flushed that the log does not hold durably. Order of effects: tables synced, directory synced, edit in the manifest, version installed, the owner
  * told, writers told.
  */
 #include "engine/compaction/compaction_merge.h"
@@ -88,6 +88,14 @@ static enum polarys_code install(struct flush_run *run, struct compaction_merge 
     return code;
 }
 
+/* OK when the log holds durably what would be flushed. */
+static enum polarys_code is_in_log(const struct flush_run *run, struct polarys_error *err)
+{
+    const struct tree_options *options = &run->tree->options;
+    return options->durable == NULL ? POLARYS_OK
+                                    : options->durable(options->context, run->newest_version, err);
+}
+
 static enum polarys_code flush(struct flush_run *run, struct polarys_error *err)
 {
     struct tree *tree = run->tree;
@@ -138,11 +146,14 @@ void tree_flush_run(struct task *task)
     if (__atomic_load_n(&tree->is_stopping, __ATOMIC_RELAXED)) {
         code = polarys_fail(&err, POLARYS_CANCELLED, "the tree is closing");
     } else if (run.memtable_count > 0) {
-        code = flush(&run, &err);
+        code = is_in_log(&run, &err);
+        if (code == POLARYS_OK) {
+            code = flush(&run, &err);
+        }
     }
-    if (code != POLARYS_OK) {
+    if (code != POLARYS_OK && code != POLARYS_WOULD_BLOCK) {
         polarys_wrap(&err, code, "flush %zu memtables", run.memtable_count);
-    } else if (run.memtable_count > 0) {
+    } else if (code == POLARYS_OK && run.memtable_count > 0) {
         note_statistics(&run, clock_monotonic_ns(clock) - started_ns);
         if (tree->options.flushed != NULL) {
             tree->options.flushed(tree->options.context, run.newest_version);

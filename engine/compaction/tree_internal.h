@@ -21,6 +21,7 @@ enum {
     TREE_CACHE_LINE_SIZE = 64,
     TREE_RETRY_MS_FIRST = 50, /* after DISK_LOW or NO_MEMORY in the background */
     TREE_RETRY_MS_MAX = 1000,
+    TREE_PUT_OFF_MS = 5, /* until the log is looked at again for what a flush would write */
 };
 
 struct tree_version {
@@ -98,6 +99,7 @@ struct tree {
     struct tree_version *retired; /* replaced; a reader may still look at it */
     struct tree_version *dead;    /* nobody looks; to be taken apart */
     enum tree_task_state flush_state;
+    bool is_flush_put_off; /* its newest version is not durable in the log yet */
     enum tree_task_state compact_state;
     enum tree_task_state cleanup_state;
     struct task flush_task;
