@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -38,10 +39,13 @@ static bool over_limit_ask(void *context, grpc_call *handle)
 
 /* ---- up ---- */
 
-/* The master key of --dev, made when it is missing. */
+/* The master key of --dev, made when it is missing. A file that the operator named is never made: a
+ * mistyped name has to show. */
 static enum polarys_code dev_key_make(const struct config *config, struct polarys_error *err)
 {
-    if (!config->is_dev || config->master_key_file[0] == '\0' ||
+    size_t size = strlen(config->data_dir);
+    if (!config->is_dev || strncmp(config->master_key_file, config->data_dir, size) != 0 ||
+        strcmp(config->master_key_file + size, "/master.key") != 0 ||
         access(config->master_key_file, F_OK) == 0) {
         return POLARYS_OK;
     }

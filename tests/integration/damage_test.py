@@ -90,7 +90,9 @@ def wrong_keys(world, scratch):
         file.write("ab" * 32 + "\n")
     before = {path: os.path.getmtime(path) for path in glob.glob(world.data_dir + "/*")}
     says(Server(world.data_dir, world.log, ["--master-key-file", other]).refuses_to_start(), ["master key"])
-    says(Server(world.data_dir, world.log, ["--master-key-file", other + ".none"]).refuses_to_start(), [other + ".none"])
+    says(Server(world.data_dir, world.log, ["--master-key-file", other + ".none"]).refuses_to_start(),
+         ["FILE_NOT_FOUND", other + ".none"])
+    assert not os.path.exists(other + ".none"), "a key file was made in the operator's name"
     says(Server(world.data_dir, world.log, is_dev=False).refuses_to_start(), ["master"])
     short = os.path.join(scratch, "short.key")
     with open(short, "w", encoding="ascii") as file:
