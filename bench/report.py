@@ -26,13 +26,16 @@ def verdict(row):
     if not target:
         return ""
     sign = "≤" if row["less_is_better"] else "≥"
-    return f"{target['against'] or ''} {sign} {target['bound']:,g}: {'met' if target['met'] else '**short**'}".strip()
+    bound = f"{target['bound']:,.0f}" if target["bound"] >= 1000 else f"{target['bound']:g}"
+    return f"{target['against'] or ''} {sign} {bound}: {'met' if target['met'] else '**short**'}".strip()
 
 
 def table(results):
     realtime = ", all at real-time priority on a machine with other work" if results.get("is_realtime") else ""
+    runs = sorted({row.get("runs", 1) for row in results["rows"]})
+    turns = f"{runs[0]} to {runs[-1]} turns" if len(runs) > 1 else f"{runs[0]} turn(s)"
     lines = [f"{results['machine']}; {results['mode']}: {results['records']:,} records of 16 + 100 bytes in the engine's rows, "
-             f"{results['keys']:,} in the service's; medians of {results['runs']} turn(s){realtime}."]
+             f"{results['keys']:,} in the service's; medians of {turns}{realtime}."]
     for group, title in TITLES.items():
         rows = [row for row in results["rows"] if row["group"] == group]
         if not rows:

@@ -49,8 +49,13 @@ def results_load(path):
 
 
 def results_add(results, row, path):
-    kept = [old for old in results["rows"] if (old["group"], old["name"]) != (row["group"], row["name"])]
-    results["rows"] = kept + [{**row, "load_average": os.getloadavg()[0], "time": int(time.time())}]
+    """In the place of what the row was before, so that the order stays."""
+    row = {**row, "runs": results["runs"], "load_average": os.getloadavg()[0], "time": int(time.time())}
+    names = [(old["group"], old["name"]) for old in results["rows"]]
+    if (row["group"], row["name"]) in names:
+        results["rows"][names.index((row["group"], row["name"]))] = row
+    else:
+        results["rows"].append(row)
     with open(path + ".new", "w", encoding="utf-8") as file:
         json.dump(results, file, indent=1)
     os.replace(path + ".new", path)
