@@ -102,15 +102,15 @@ bool polarys_client_batch_delete(struct polarys_client_batch *batch,
                                  const struct polarys_client_write *write)
 {
     Polarys__V1__WriteOperation operation;
-    Polarys__V1__DeleteOperation delete_ = POLARYS__V1__DELETE_OPERATION__INIT;
+    Polarys__V1__DeleteOperation removal = POLARYS__V1__DELETE_OPERATION__INIT;
     struct client_precondition precondition;
 
     polarys__v1__write_operation__init(&operation);
-    delete_.key = client_bytes(write->key, write->key_size);
+    removal.key = client_bytes(write->key, write->key_size);
     operation.table = client_text(write->table);
     operation.precondition = client_precondition_fill(&precondition, write);
     operation.operation_case = POLARYS__V1__WRITE_OPERATION__OPERATION_DELETE;
-    operation.delete_ = &delete_;
+    operation.delete_ = &removal;
     return batch_append(batch, &operation);
 }
 

@@ -24,7 +24,7 @@ void line_reader_deinit(struct line_reader *reader)
 /* Makes room behind `end` and reads some more. */
 static enum line_event more_read(struct line_reader *reader)
 {
-    if (reader->start > 0) {
+    if (reader->bytes != NULL && reader->start > 0) {
         memmove(reader->bytes, reader->bytes + reader->start, reader->end - reader->start);
         reader->end -= reader->start;
         reader->start = 0;
@@ -57,9 +57,11 @@ enum line_event line_reader_next(struct line_reader *reader, const char **line, 
 
     for (;;) {
         size_t held = reader->end - reader->start;
-        const char *start = held == 0 ? NULL : reader->bytes + reader->start;
-        const char *found =
-            held == searched ? NULL : memchr(start + searched, '\n', held - searched);
+        const char *start = reader->bytes == NULL ? "" : reader->bytes + reader->start;
+        const char *found = NULL;
+        if (reader->bytes != NULL && held > searched) {
+            found = memchr(start + searched, '\n', held - searched);
+        }
         if (found != NULL || (reader->is_at_end && held > 0)) {
             *line = start;
             *size = found != NULL ? (size_t)(found - start) : held;

@@ -193,7 +193,7 @@ static void held_write(struct output *output)
     }
     if (!output->has_widths) {
         for (size_t i = 0; i < output->field_count; i++) {
-            output->widths[i] = strlen(output->names[i]);
+            output->widths[i] = output->names[i] != NULL ? strlen(output->names[i]) : 0;
         }
         for (size_t i = 0; i < output->row_count * output->field_count; i++) {
             size_t columns = output->cells[i] != NULL ? text_columns(output->cells[i]) : 0;
@@ -220,6 +220,7 @@ static void table_row_hold(struct output *output, const struct output_field *fie
     for (size_t i = 0; i < count; i++) {
         char *cell = NULL;
         size_t size = 0;
+        output->names[i] = fields[i].name;
         FILE *memory = open_memstream(&cell, &size);
         if (memory == NULL) {
             output->has_failed = true;
@@ -227,7 +228,6 @@ static void table_row_hold(struct output *output, const struct output_field *fie
         }
         cell_write(memory, &fields[i]);
         output->has_failed |= fclose(memory) != 0;
-        output->names[i] = fields[i].name;
         output->cells[output->row_count * count + i] = cell;
         output->held_bytes += size;
     }

@@ -64,9 +64,10 @@ static enum cli_status value_take(struct cli *cli, const struct arguments *argum
     }
     write->value = *owned;
     /* The line break that ends a text file is no part of a JSON document. */
-    while (write->kind == POLARYS_CLIENT_JSON && write->value_size > 0 &&
-           strchr(" \t\r\n", (*owned)[write->value_size - 1]) != NULL &&
-           (*owned)[write->value_size - 1] != '\0') {
+    const char *bytes = write->value;
+    while (bytes != NULL && write->kind == POLARYS_CLIENT_JSON && write->value_size > 0 &&
+           bytes[write->value_size - 1] != '\0' &&
+           strchr(" \t\r\n", bytes[write->value_size - 1]) != NULL) {
         write->value_size--;
     }
     return CLI_DONE;

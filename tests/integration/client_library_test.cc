@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * libpolarys against a real server, from several threads at once.
+ */
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstring>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "client/pipeline.h"
+#include "client/polarys.h"
+
+extern char **environ;
+
+namespace {
+
+/* A server on a free port; its log says which. Started by posix_spawn: nothing of gRPC is copied. */
+class ServerProcess {
+  public:
+    ServerProcess()
+    {
+        const char *tmp = getenv("TMPDIR");
+        std::string wanted = std::string(tmp != nullptr ? tmp : "/tmp") + "/client-library-XXXXXX";
+        std::vector<char> path(wanted.begin(), wanted.end());
+        path.push_back('\0');
+        directory = mkdtemp(path.data());
+        const char *program = getenv("POLARYSD");
+        std::string data = directory + "/data";
+        std::string log = directory + "/log";
+        std::vector<const char *> words = {program != nullptr ? program : "build/polarysd",
+                                           "--dev",
+                                           "--data-dir",
+                                           data.c_str(),
+                                           "--listen",
+                                           "127.0.0.1:0",
+                                           "--admin-listen",
+                                           "127.0.0.1:0",
+                                           nullptr};
+        posix_spawn_file_actions_t actions;
+        posix_spawn_file_actions_init(&actions);
+        posix_spawn_file_actions_addopen(&actions, 1, log.c_str(), O_WRONLY | O_CREAT | O_APPEND,
+                                         0600);
+        posix_spawn_file_actions_adddup2(&actions, 1, 2);
+        is_started = posix_spawn(&pid, words[0], &actions, nullptr, (char *const *)words.data(),
+                                 environ) == 0;
+        posix_spawn_file_actions_destroy(&actions);
+        for (int i = 0; is_started && i < 600 && endpoint.empty(); i++) {
+            usleep(50000);
+            endpoint = FindEndpoint(log);
+        }
+    }
+    ~ServerProcess()
+    {
+        if (is_started) {
+            kill(pid, SIGKILL);
+            waitpid(pid, nullptr, 0);
+        }
+    }
+    std::string endpoint;
+
+  private:
+    static std::string FindEndpoint(const std::string &log)
+    {
+        static const std::string mark = "serving gRPC on port ";
+        std::ifstream file(log);
+        std::string line;
+        while (std::getline(file, line)) {
+            size_t at = line.find(mark);
+            if (at != std::string::npos) {
+                size_t start = at + mark.size();
+                return "127.0.0.1:" +
+                       line.substr(start, line.find_first_not_of("0123456789", start) - start);
+            }
+        }
+        return "";
+    }
+    std::string directory;
+    pid_t pid = 0;
+    bool is_started = false;
+};
+
+class ClientLibrary : public testing::Test {
+  protected:
+    static void SetUpTestSuite()
+    {
+        server = new ServerProcess();
+    }
+    static void TearDownTestSuite()
+    {
+        delete server;
+    }
+    void SetUp() override
+    {
+        ASSERT_NE(server->endpoint, "");
+        polarys_client_options_init(&options);
+        options.endpoint = server->endpoint.c_str();
+        ASSERT_TRUE(polarys_client_open(&options, &client, &err));
+        ASSERT_TRUE(polarys_client_wait_ready(client, 20000, &err)) << err.message;
+        table = testing::UnitTest::GetInstance()->current_test_info()->name();
+        ASSERT_TRUE(polarys_client_table_create(client, nullptr, table, nullptr, &err))
+            << err.message;
+    }
+    void TearDown() override
+    {
+        polarys_client_close(client);
+    }
+    struct polarys_client_write Write(const std::string &key, const std::string &value) const
+    {
+        struct polarys_client_write write;
+        memset(&write, 0, sizeof(write));
+        write.table = table;
+        write.key = key.data();
+        write.key_size = key.size();
+        write.value = value.data();
+        write.value_size = value.size();
+        return write;
+    }
+    static ServerProcess *server;
+    struct polarys_client_options options;
+    struct polarys_client *client = nullptr;
+    struct polarys_client_error err;
+    const char *table = nullptr;
+};
+ServerProcess *ClientLibrary::server;
+
+TEST_F(ClientLibrary, ServesManyThreads)
+{
+    enum { THREADS = 8, WRITES = 50 };
+    std::vector<std::thread> threads;
+    std::atomic<int> failures{0};
+    for (int t = 0; t < THREADS; t++) {
+        threads.emplace_back([&, t] {
+            for (int i = 0; i < WRITES; i++) {
+                std::string key = std::to_string(t) + "-" + std::to_string(i);
+                struct polarys_client_write write = Write(key, "1");
+                struct polarys_client_document document;
+                const struct polarys_client_key where = {nullptr, table, key.data(), key.size()};
+                if (!polarys_client_put(client, &write, nullptr, nullptr) ||
+                    !polarys_client_get(client, &where, nullptr, &document, nullptr)) {
+                    failures++;
+                    continue;
+                }
+                polarys_client_document_free(&document);
+            }
+        });
+    }
+    for (std::thread &thread : threads) {
+        thread.join();
+    }
+    EXPECT_EQ(failures, 0);
+    uint64_t count = 0;
+    EXPECT_TRUE(polarys_client_count(client, nullptr, table, nullptr, &count, &err));
+    EXPECT_EQ(count, (uint64_t)(THREADS * WRITES));
+}
+
+TEST_F(ClientLibrary, OneOfManyWinsACondition)
+{
+    std::vector<std::thread> threads;
+    std::atomic<int> wins{0};
+    for (int t = 0; t < 8; t++) {
+        threads.emplace_back([&, t] {
+            std::string value = std::to_string(t);
+            struct polarys_client_write write = Write("k", value);
+            struct polarys_client_error error;
+            write.precondition = POLARYS_CLIENT_MUST_NOT_EXIST;
+            if (polarys_client_put(client, &write, nullptr, &error)) {
+                wins++;
+            } else {
+                EXPECT_STREQ(error.reason, "KEY_EXISTS");
+            }
+        });
+    }
+    for (std::thread &thread : threads) {
+        thread.join();
+    }
+    EXPECT_EQ(wins, 1);
+}
+
+TEST_F(ClientLibrary, BatchIsAllOrNothing)
+{
+    struct polarys_client_batch *batch = polarys_client_batch_create(client, nullptr);
+    std::string one = "1";
+    struct polarys_client_write good = Write("a", one);
+    struct polarys_client_write bad = Write("b", one);
+    bad.precondition = POLARYS_CLIENT_MUST_EXIST;
+    ASSERT_TRUE(polarys_client_batch_put(batch, &good));
+    ASSERT_TRUE(polarys_client_batch_put(batch, &bad));
+    EXPECT_FALSE(polarys_client_batch_commit(batch, POLARYS_CLIENT_ASYNC, nullptr, &err));
+    EXPECT_STREQ(err.reason, "KEY_NOT_FOUND");
+    EXPECT_STREQ(polarys_client_error_metadata(&err, "operation"), "1");
+    polarys_client_batch_destroy(batch);
+    uint64_t count = 9;
+    EXPECT_TRUE(polarys_client_count(client, nullptr, table, nullptr, &count, &err));
+    EXPECT_EQ(count, 0u);
+}
+
+TEST_F(ClientLibrary, ScanKeepsItsVersionWhileOthersWrite)
+{
+    struct polarys_client_bulk_options bulk_options;
+    struct polarys_client_bulk *bulk;
+    memset(&bulk_options, 0, sizeof(bulk_options));
+    bulk_options.table = table;
+    ASSERT_TRUE(polarys_client_bulk_open(client, &bulk_options, &bulk, &err));
+    std::string value(1000, 'x');
+    for (int i = 0; i < 5000; i++) {
+        std::string key = "k" + std::to_string(10000 + i);
+        struct polarys_client_record record = {key.data(),   key.size(),   POLARYS_CLIENT_RAW,
+                                               value.data(), value.size(), 0};
+        ASSERT_TRUE(polarys_client_bulk_put(bulk, &record, &err)) << err.message;
+    }
+    ASSERT_TRUE(polarys_client_bulk_close(bulk, &err)) << err.message;
+
+    struct polarys_client_scan_options scan_options;
+    struct polarys_client_scan *scan;
+    struct polarys_client_document document;
+    bool has_document = true;
+    int count = 0;
+    memset(&scan_options, 0, sizeof(scan_options));
+    scan_options.table = table;
+    ASSERT_TRUE(polarys_client_scan_open(client, &scan_options, &scan, &err));
+    while (polarys_client_scan_next(scan, &has_document, &document, &err) && has_document) {
+        if (count++ == 0) {
+            ASSERT_TRUE(polarys_client_table_truncate(client, nullptr, table, nullptr, &err));
+        }
+        EXPECT_EQ(document.value_size, value.size());
+    }
+    EXPECT_FALSE(has_document) << err.message;
+    EXPECT_EQ(count, 5000);
+    polarys_client_scan_close(scan);
+    ASSERT_TRUE(polarys_client_scan_open(client, &scan_options, &scan, &err));
+    polarys_client_scan_close(scan); /* early, with answers on the way */
+}
+
+TEST_F(ClientLibrary, PipelineEndsEveryCall)
+{
+    struct client_pipeline *pipeline;
+    struct polarys_client *clients[] = {client};
+    struct client_completion completion;
+    struct polarys_client_rpc rpc = {"/polarys.v1.AdminService/GetStatus", "", 0, true};
+    ASSERT_FALSE(client_pipeline_open(clients, 1, 0, &pipeline, &err));
+    ASSERT_TRUE(client_pipeline_open(clients, 1, 16, &pipeline, &err));
+    std::vector<int> ended(16);
+    for (uint32_t i = 0; i < 16; i++) {
+        rpc.method =
+            i == 7 ? "/polarys.v1.AdminService/NoSuchMethod" : "/polarys.v1.AdminService/GetStatus";
+        ASSERT_TRUE(client_pipeline_start(pipeline, i, &rpc));
+    }
+    for (int i = 0; i < 16; i++) {
+        ASSERT_TRUE(client_pipeline_next(pipeline, UINT64_MAX, &completion));
+        ended[completion.slot]++;
+        EXPECT_EQ(completion.status,
+                  completion.slot == 7 ? POLARYS_CLIENT_UNIMPLEMENTED : POLARYS_CLIENT_OK);
+    }
+    EXPECT_EQ(ended, std::vector<int>(16, 1));
+    for (uint32_t i = 0; i < 16; i++) {
+        ASSERT_TRUE(client_pipeline_start(pipeline, i, &rpc));
+    }
+    client_pipeline_close(pipeline); /* with calls under way */
+}
+
+TEST_F(ClientLibrary, TimesOutOnAnAddressThatNeverAnswers)
+{
+    struct polarys_client *other;
+    options.endpoint = "192.0.2.1:7480";
+    options.timeout_ms = 300;
+    ASSERT_TRUE(polarys_client_open(&options, &other, &err));
+    EXPECT_FALSE(polarys_client_table_drop(other, nullptr, "t", nullptr, &err));
+    EXPECT_TRUE(err.status == POLARYS_CLIENT_DEADLINE_EXCEEDED ||
+                err.status == POLARYS_CLIENT_UNAVAILABLE);
+    EXPECT_FALSE(polarys_client_wait_ready(other, 200, &err));
+    polarys_client_close(other);
+}
+
+} // namespace
