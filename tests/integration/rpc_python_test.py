@@ -15,15 +15,17 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "rpc
 
 import admin_cases  # noqa: E402
 import bulk_cases  # noqa: E402
+import docs_cases  # noqa: E402
 import general_cases  # noqa: E402
 import kv_cases  # noqa: E402
 import limit_cases  # noqa: E402
 import scan_cases  # noqa: E402
 import standard_cases  # noqa: E402
 import table_cases  # noqa: E402
-from world import Record, World  # noqa: E402
+from world import EXTRA, Record, World  # noqa: E402
 
-MODULES = [standard_cases, table_cases, kv_cases, scan_cases, bulk_cases, general_cases, admin_cases, limit_cases]
+MODULES = [standard_cases, table_cases, kv_cases, scan_cases, bulk_cases, general_cases, admin_cases, limit_cases,
+           docs_cases]
 
 
 def run(world, module, chosen):
@@ -48,6 +50,38 @@ def run(world, module, chosen):
     return passed, failed
 
 
+# Methods that fail in no way of their own but by a malformed message or a server that is full or ends.
+COMMON_FAILURES = {"BAD_MESSAGE", "DRAINING", "TOO_MANY_CALLS", "UNAVAILABLE", "CANCELLED", "DEADLINE_EXCEEDED"}
+FAIL_BY_NOTHING_ELSE = {"polarys.v1.AdminService/GetStatus", "polarys.v1.AdminService/GetServerInfo",
+                        "polarys.v1.AdminService/Flush", "grpc.health.v1.Health/Watch",
+                        "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+                        "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"}
+
+
+def all_were_called(world):
+    """Each method that reflection lists was seen to succeed, and to fail if it can."""
+    lacking = []
+    for method in standard_cases.methods_listed(world.reflection):
+        ends = world.record.ends.get("/" + method, set())
+        if "OK" not in ends:
+            lacking.append(f"{method} never succeeded")
+        if not ends - {"OK"} - COMMON_FAILURES and method not in FAIL_BY_NOTHING_ELSE:
+            lacking.append(f"{method} never failed in a way of its own")
+    assert not lacking, "\n".join(lacking)
+
+
+def every_reason_was_seen(world):
+    """Each reason that the checks know of was provoked."""
+    seen = set().union(*world.record.ends.values())
+    assert set(EXTRA) <= seen, f"never provoked: {sorted(set(EXTRA) - seen)}"
+
+
+class Last:
+    """What is looked at when all others have run."""
+    __name__ = "last_cases"
+    CASES = [all_were_called, every_reason_was_seen]
+
+
 def main():
     chosen = sys.argv[1:]
     passed = failed = 0
@@ -56,6 +90,8 @@ def main():
         for module in MODULES:
             counts = run(world, module, chosen)
             passed, failed = passed + counts[0], failed + counts[1]
+        counts = run(world, Last(), chosen)
+        passed, failed = passed + counts[0], failed + counts[1]
     print(f"{passed} passed, {failed} failed")
     sys.exit(failed != 0 or passed == 0)
 

@@ -5,9 +5,11 @@
 fields: names, keys, durability, request ids, consistency, transactions. A method that reflection lists and
 that has no row here fails.
 """
+import time
+
 from polarys.v1 import admin_pb2, bulk_pb2, common_pb2, kv_pb2, query_pb2, table_pb2
 
-from world import World, at_least, bare, check_header, decode, error_of, fails, json_value, snapshot
+from world import World, at_least, bare, check_failure, check_header, decode, error_of, fails, json_value, snapshot
 from standard_cases import methods_listed
 
 TABLE = "general"
@@ -163,8 +165,26 @@ def tokens_of_others(world):
               metadata={"token_version": None})
 
 
-def copies_that_are_behind(world):
+def tokens_ahead(world):
     """A node that has not reached a token's version waits until 90 % of the deadline, then says so."""
+    token = world.put(TABLE, b"k", '{"a":1}').header.token
+    version = world.get(TABLE, b"k").version.to_bytes(8, "little")
+    ahead = bytearray(token.replace(version, version[:6] + b"\x01" + version[7:]))
+    assert bytes(ahead) != token, "the token does not hold its version any more: make one that is ahead otherwise"
+    for last in range(256):  # whatever its check sum is
+        ahead[-1] = last
+        request = kv_pb2.GetRequest(table=TABLE, key=b"k", consistency=at_least(bytes(ahead)))
+        begun = time.monotonic()
+        error = error_of(world.kv.Get, request, timeout=2)
+        if decode(error) is None or decode(error).reason != "BAD_ARGUMENT":
+            break
+    failure = check_failure(decode(error), "REPLICA_BEHIND", {"version": None})
+    assert failure.others["RetryInfo"].retry_delay.ToMilliseconds() > 0, failure.others
+    assert time.monotonic() - begun >= 1.5, "it did not wait"
+
+
+def copies_have_a_history_of_their_own(world):
+    """A copy is the same store on another history: a token of the first is refused there."""
     world.put(TABLE, b"k", '{"a":1}')
     world.admin.Checkpoint(admin_pb2.CheckpointRequest(directory="checkpoints/behind"))
     newest = world.put(TABLE, b"k", '{"a":2}')
@@ -173,11 +193,8 @@ def copies_that_are_behind(world):
                ["--master-key-file", world.server.data_dir + "/master.key"], data_dir=copy) as behind:
         got = behind.get(TABLE, b"k")
         assert got.value.json == '{"a":1}' and got.header.store_id == newest.header.store_id, got
-        if got.header.history_id != newest.header.history_id:
-            fails("HISTORY_DIVERGED", behind.get, TABLE, b"k", consistency=at_least(newest.header.token))
-            return
-        request = kv_pb2.GetRequest(table=TABLE, key=b"k", consistency=at_least(newest.header.token))
-        fails("REPLICA_BEHIND", behind.kv.Get, request, timeout=2, metadata={"version": None})
+        assert got.header.history_id != newest.header.history_id, got
+        fails("HISTORY_DIVERGED", behind.get, TABLE, b"k", consistency=at_least(newest.header.token))
 
 
 def malformed_messages(world):
@@ -245,5 +262,5 @@ def failures_have_no_headers(world):
 
 
 CASES = [every_method_has_a_request, successes, bad_names, nothing_there, bad_common_fields, consistency_levels,
-         tokens_of_others, copies_that_are_behind, malformed_messages, texts_that_are_not_utf8, unknown_methods,
-         limits_of_counts, limits_of_operations, failures_have_no_headers]
+         tokens_of_others, tokens_ahead, copies_have_a_history_of_their_own, malformed_messages,
+         texts_that_are_not_utf8, unknown_methods, limits_of_counts, limits_of_operations, failures_have_no_headers]

@@ -44,8 +44,7 @@ def scan_stops_at_ninety_percent(world):
     for message in world.kv.Scan(kv_pb2.ScanRequest(table=TABLE), timeout=seconds):
         keys += [each.key for each in message.documents]
         last = message
-        if time.monotonic() - begun < seconds * 0.8:
-            time.sleep(0.2)
+        time.sleep(max(min(0.2, begun + seconds * 0.91 - time.monotonic()), 0))
     taken = time.monotonic() - begun
     assert last.end_reason == kv_pb2.SCAN_END_REASON_TIME_REACHED, (last.end_reason, len(keys), taken)
     assert seconds * 0.8 < taken < seconds and 0 < len(keys) < DOCUMENTS, (taken, len(keys))
@@ -68,15 +67,15 @@ def max_time_of_a_scan(world):
 
 def export_tells_where_to_go_on(world):
     """An export that is out of time fails with a reason before the deadline, and is resumed."""
-    documents, version = [], 0
-    stream = world.bulk.Export(bulk_pb2.ExportRequest(table=TABLE), timeout=1.5)
+    documents, version, seconds, begun = [], 0, 3.0, time.monotonic()
+    stream = world.bulk.Export(bulk_pb2.ExportRequest(table=TABLE), timeout=seconds)
 
     def read():
         nonlocal version
         for message in stream:
             version = version or message.version
             documents.extend(message.documents)
-            time.sleep(0.15)
+            time.sleep(max(min(0.2, begun + seconds * 0.91 - time.monotonic()), 0))
     failure = fails("WAIT_TIMEOUT", read)
     assert "resume" in failure.message and 0 < len(documents) < DOCUMENTS, (failure.message, len(documents))
     rest = [each for message in world.bulk.Export(bulk_pb2.ExportRequest(
@@ -230,6 +229,7 @@ def write_stall(world):
             if error is None:
                 assert stalled.get(TABLE, b"%d" % i).version == future.result().version
                 continue
+            stalled.record.add_error("/polarys.v1.KvService/Put", error)
             failure = decode(error)
             assert failure.reason == "WRITE_STALL" and failure.metadata == {"limit": "buffer_size"}, failure.reason
             assert failure.others["RetryInfo"].retry_delay.ToMilliseconds() == 100, failure.others
