@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Starts the operations of one stream and gives its messages out as one slice. Invariant: each kind of event has
+ * one tag, so at most one operation of a kind is outstanding. What the messages say is the owner's business.
+ */
 #include "bench/load/stream.h"
 
 #include <string.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Adds up file sizes for stores that do not say how large their tables are. It looks at names only, and
+ * passes by a file that is removed meanwhile, as a compaction does.
+ */
 #include <dirent.h>
 #include <stdio.h>
 #include <string.h>

@@ -4,8 +4,8 @@
  * same run on the same data. Every function ends the program with a message when the store fails: a
  * benchmark that swallows errors measures nothing.
  */
-#ifndef BENCH_STORE_H
-#define BENCH_STORE_H
+#ifndef BENCH_STORES_STORE_H
+#define BENCH_STORES_STORE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Time, random numbers, keys and values. The pool of values is filled once before threads begin and only
+ * read afterwards, so any thread may pick from it.
+ */
 #include "bench/support/bench.h"
 
 #include <errno.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * 32 buckets for each power of two from 32 ns on, one a nanosecond below. A duration beyond the last bucket
+ * is counted in it; the largest one is kept exactly.
+ */
 #include "bench/support/histogram.h"
 
 /* 32 buckets for each power of two. */
