@@ -5,12 +5,15 @@
  * Invariant: the cache gets what the others leave, never less than its floor; commits in flight are
  * refused past their share, except that one is always let through, whatever its size.
  */
+#include <malloc.h>
+
 #include "engine/engine_internal.h"
 
 enum {
     CACHE_FLOOR_SHARE = 16, /* of the limit: one of so many parts */
     IN_FLIGHT_SHARE = 8,    /* likewise */
-    OVERHEAD_SHARE = 16,    /* kept for what nobody counts: calls, the allocator's waste */
+    OVERHEAD_SHARE = 8,     /* kept for what nobody counts: calls, the allocator's waste */
+    TRIM_SHARE = 32,        /* free heap beyond this share is given back to the system */
     BATCH_COPIES = 2,       /* a batch holds its operations and their encoding */
 };
 
@@ -47,6 +50,15 @@ void db_memory_balance(struct polarys_db *db)
     uint64_t capacity = used < limit ? limit - used : 0;
     uint64_t floor = cache_floor(&db->settings);
     block_cache_capacity_set(db->cache, (size_t)(capacity < floor ? floor : capacity));
+}
+
+void db_memory_trim(struct polarys_db *db)
+{
+    /* The cache's blocks come and go in many sizes: holes between them stay resident until asked for. */
+    struct mallinfo2 info = mallinfo2();
+    if (info.fordblks > db->settings.memory_limit / TRIM_SHARE) {
+        (void)malloc_trim(0);
+    }
 }
 
 enum polarys_code db_memory_take(struct polarys_db *db, uint64_t bytes, struct polarys_error *err)

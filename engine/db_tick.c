@@ -28,6 +28,7 @@ static void tick_do(struct polarys_db *db)
     if (db->disk_checked_ns == 0 || now_ns - db->disk_checked_ns >= DB_DISK_CHECK_NS) {
         db->disk_checked_ns = now_ns;
         db_disk_check(db);
+        db_memory_trim(db);
     }
     request_ids_count_once(db);
     if (now_ns - db->swept_ns >= DB_SWEEP_NS) {

@@ -42,7 +42,7 @@ struct configuration {
 class model {
   public:
     model(const configuration &c, uint64_t seed)
-        : w(c.seed_of_world), db(w, tuned(w, c)), random(seed), config(c)
+        : w(c.seed_of_world), db(w, tuned(w, c)), chance(seed), config(c)
     {
     }
 
@@ -75,7 +75,7 @@ class model {
 
     uint64_t below(uint64_t bound)
     {
-        return random() % bound;
+        return chance() % bound;
     }
 
     std::string random_key()
@@ -336,7 +336,7 @@ class model {
 
     world w;
     store db;
-    std::mt19937_64 random;
+    std::mt19937_64 chance;
     configuration config;
     model_table table;
     std::vector<moment> moments;

@@ -242,13 +242,13 @@ TEST(JsonCheck, StaysQuickWhateverTheText)
 TEST(JsonCheck, NeverReadsPastTheEnd)
 {
     /* Of exact size on the heap, so that the address sanitizer sees a byte too many. */
-    std::mt19937_64 random(3);
+    std::mt19937_64 chance(3);
     const std::string letters = "{}[]\",:\\u0aA1-+.eE tfn\xc3\xa4\xf0\x9d\x84\x9e";
     for (int i = 0; i < 200000; i++) {
-        size_t size = random() % 24;
+        size_t size = chance() % 24;
         std::unique_ptr<char[]> text(new char[size]);
         for (size_t at = 0; at < size; at++) {
-            text[at] = letters[random() % letters.size()];
+            text[at] = letters[chance() % letters.size()];
         }
         polarys_error err;
         polarys_code code = json_check(slice_make(text.get(), size), &err);

@@ -164,12 +164,12 @@ TEST_F(Batch, RangeDeleteStaysInItsTable)
 
 TEST_F(Batch, ReducesLargeBatchesAsSmallOnes)
 {
-    std::mt19937_64 random(7);
+    std::mt19937_64 chance(7);
     std::map<std::string, std::string> expected;
     batch b(db);
     for (int i = 0; i < 5000; i++) {
-        std::string key = "k" + std::to_string(random() % 700);
-        switch (random() % 20) {
+        std::string key = "k" + std::to_string(chance() % 700);
+        switch (chance() % 20) {
         case 0: {
             std::string end = key + "5";
             ASSERT_EQ(POLARYS_OK, i % 10 != 0 ? POLARYS_OK : b.remove_range("t", key, end));
