@@ -159,7 +159,10 @@ bool client_invoke_bytes(struct polarys_client *client, struct transport_request
 {
     struct polarys_client_error own;
 
-    err = err != NULL ? err : &own;
+    if (err == NULL) {
+        client_error_clear(&own);
+        err = &own;
+    }
     response->bytes = NULL;
     response->size = 0;
     return client_request_check(client, request.size, err) &&

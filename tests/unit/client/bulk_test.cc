@@ -198,6 +198,7 @@ class ClientBulk : public testing::Test {
     {
         polarys_client_close(client);
     }
+    /* Borrows both. */
     static struct polarys_client_record Record(const std::string &key, const std::string &value)
     {
         struct polarys_client_record record;
@@ -268,8 +269,11 @@ TEST_F(ClientBulk, SendsAnOversizeRecordAlone)
 {
     struct polarys_client_bulk *bulk;
     std::string large = "\"" + std::string(600000, 'v') + "\"";
-    struct polarys_client_record small = Record("a", "1");
-    struct polarys_client_record big = Record("b", large);
+    const std::string small_key = "a";
+    const std::string big_key = "b";
+    const std::string one = "1";
+    struct polarys_client_record small = Record(small_key, one);
+    struct polarys_client_record big = Record(big_key, large);
     ASSERT_TRUE(polarys_client_bulk_open(client, &bulk_options, &bulk, &err));
     EXPECT_TRUE(polarys_client_bulk_put(bulk, &small, &err));
     EXPECT_TRUE(polarys_client_bulk_put(bulk, &big, &err));
