@@ -24,11 +24,14 @@ def databases(world):
     assert dropped.version > made.version, dropped
     fails("DATABASE_NOT_FOUND", world.get, "inner", b"k", database="Db-1.a_b")
     fails("DATABASE_NOT_FOUND", world.tables.DropDatabase, table_pb2.DropDatabaseRequest(database="Db-1.a_b"))
-    fails("BAD_ARGUMENT", world.tables.DropDatabase, table_pb2.DropDatabaseRequest(database="default"),
-          field="database")
     again = world.tables.CreateDatabase(table_pb2.CreateDatabaseRequest(database="Db-1.a_b"))
     assert again.version > dropped.version
     fails("TABLE_NOT_FOUND", world.get, "inner", b"k", database="Db-1.a_b")
+
+
+def the_default_database_stays(world):
+    fails("BAD_ARGUMENT", world.tables.DropDatabase, table_pb2.DropDatabaseRequest(database="default"),
+          field="database")
 
 
 def database_ids_differ(world):
@@ -162,5 +165,6 @@ def old_versions(world):
     fails("TABLE_NOT_FOUND", world.tables.GetTable, table_pb2.GetTableRequest(table="late", consistency=consistency))
 
 
-CASES = [databases, database_ids_differ, lists_of_databases, lists_tell_when_databases_came, tables, lists_of_tables,
-         names_of_the_server, request_ids, replays_of_what_is_gone, old_versions]
+CASES = [databases, the_default_database_stays, database_ids_differ, lists_of_databases,
+         lists_tell_when_databases_came, tables, lists_of_tables, names_of_the_server, request_ids,
+         replays_of_what_is_gone, old_versions]
