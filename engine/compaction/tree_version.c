@@ -50,7 +50,8 @@ struct tree_version *tree_read_begin(struct tree *tree, struct tree_read_slot **
 
 void tree_read_end(struct tree *tree, struct tree_read_slot *slot)
 {
-    struct tree_version *version = slot->version;
+    /* Only we change it while it is ours, but others try to take the slot. */
+    struct tree_version *version = __atomic_load_n(&slot->version, __ATOMIC_RELAXED);
     /* Partner: the scan in collect_retired. */
     __atomic_store_n(&slot->version, NULL, __ATOMIC_RELEASE);
     /* Whoever held up a retired version sees to it. Missing the news here only delays the cleanup until
