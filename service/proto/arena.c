@@ -206,6 +206,15 @@ void *proto_arena_unpack(struct proto_arena *arena, const ProtobufCMessageDescri
     arena->stack_base = 0;
     if (message == NULL) {
         unpack_failure_set(arena, err);
+        return NULL;
+    }
+    const ProtobufCMessage *base = message;
+    if (base->n_unknown_fields > PROTO_UNKNOWN_FIELDS_MAX) {
+        polarys_fail(
+            err, POLARYS_BAD_MESSAGE,
+            "the request has %u fields that this server does not know: it passes over %d at most",
+            base->n_unknown_fields, PROTO_UNKNOWN_FIELDS_MAX);
+        return NULL;
     }
     return message;
 }

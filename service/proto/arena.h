@@ -26,6 +26,7 @@ enum {
     PROTO_ARENA_STACK_MAX = 128 << 10,  /* bytes of stack below the unpacking function */
     PROTO_ARENA_BUDGET_BASE = 64 << 10, /* bytes that any request may take */
     PROTO_ARENA_BUDGET_FACTOR = 48,     /* and for each byte of the request as many */
+    PROTO_UNKNOWN_FIELDS_MAX = 1024,    /* of a message, passed over */
     PROTO_ARENA_BUDGET_MAX = 256 << 20, /* for one request in all */
 };
 

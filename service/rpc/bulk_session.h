@@ -36,7 +36,8 @@ NODISCARD enum polarys_code bulk_session_begin(struct bulk_sessions *sessions,
                                                struct polarys_error *err);
 /*
  * Takes over a session, making an entry when it is not known in memory. *out is NULL while another
- * stream owns it: that one is told to end, and the caller tries again. Errors: as bulk_session_begin.
+ * stream owns it: that one is told to end, and the caller tries again. Errors: as
+ * bulk_session_begin.
  */
 NODISCARD enum polarys_code bulk_session_claim(struct bulk_sessions *sessions, const uint8_t *id,
                                                struct bulk_session **out,

@@ -11,6 +11,7 @@
 #include "service/rpc/response.h"
 #include "service/server/check.h"
 #include "service/server/server.h"
+#include "service/server/timing.h"
 
 enum {
     GET_HEADER = 1,
@@ -165,6 +166,16 @@ static bool is_full(const struct batch_get *state)
     return state->bytes >= BATCH_BYTES_MAX;
 }
 
+/*
+ * The engine shows a version as it was when it was committed. Who asks for the newest state asks
+ * for it as of now.
+ */
+static bool has_expired(const struct call *call, const struct polarys_document *document)
+{
+    return call->read_version == POLARYS_VERSION_NEWEST && document->value.expires_at_ms != 0 &&
+           document->value.expires_at_ms <= timing_wall_ms();
+}
+
 /* Looks keys up until all are, the answer is full, or (false) a file would be needed. */
 static bool batch_get_try(struct call *call, unsigned flags)
 {
@@ -188,6 +199,10 @@ static bool batch_get_try(struct call *call, unsigned flags)
             return true;
         }
         state->is_found[i] = code == POLARYS_OK;
+        if (state->is_found[i] && has_expired(call, &state->documents[i])) {
+            polarys_document_release(&state->documents[i]);
+            state->is_found[i] = false;
+        }
         state->documents[i].key = call->key;
         size_t size = state->is_found[i]
                           ? response_document_size(BATCH_DOCUMENTS, &state->documents[i], true)

@@ -63,6 +63,7 @@ void kv_update(struct call *call)
     const Polarys__V1__UpdateRequest *request = call->request;
     struct polarys_error *err = &call->error;
     uint64_t expires_at_ms;
+    call->field_hint = "json_patch";
     enum polarys_code code = update_expiry_take(request, &expires_at_ms, err);
     if (code == POLARYS_OK) {
         code = call_batch_begin(call, err);
@@ -126,7 +127,7 @@ static enum polarys_code operations_apply(struct call *call, struct polarys_erro
     for (size_t i = 0; i < request->n_operations; i++) {
         enum polarys_code code = operation_table_take(call, request->operations[i], table, err);
         if (code == POLARYS_OK) {
-            code = operation_apply(call->batch, table, request->operations[i], err);
+            code = operation_apply(call, table, request->operations[i], err);
         }
         if (code != POLARYS_OK) {
             polarys_error_detail_set(err, "operation", "%zu", i);
@@ -134,6 +135,54 @@ static enum polarys_code operations_apply(struct call *call, struct polarys_erro
         }
     }
     return POLARYS_OK;
+}
+
+/* Whether the operation has a condition that fails with `code`. */
+static bool condition_fails_with(const Polarys__V1__WriteOperation *operation,
+                                 enum polarys_code code)
+{
+    if (operation->precondition == NULL) {
+        return false;
+    }
+    switch (operation->precondition->condition_case) {
+    case POLARYS__V1__PRECONDITION__CONDITION_MUST_EXIST:
+        return code == POLARYS_KEY_NOT_FOUND;
+    case POLARYS__V1__PRECONDITION__CONDITION_MUST_NOT_EXIST:
+        return code == POLARYS_KEY_EXISTS;
+    case POLARYS__V1__PRECONDITION__CONDITION_VERSION_EQUALS:
+        return code == POLARYS_VERSION_MISMATCH;
+    case POLARYS__V1__PRECONDITION__CONDITION_FIELD_EQUALS:
+        return code == POLARYS_FIELD_MISMATCH || code == POLARYS_KEY_NOT_FOUND;
+    default:
+        return false;
+    }
+}
+
+/*
+ * The commit does not tell which operation's condition failed. Where only one can have, the answer
+ * says so.
+ */
+static void batch_write_done(void *context, enum polarys_code code,
+                             const struct polarys_write_result *result,
+                             const struct polarys_error *err)
+{
+    struct call *call = context;
+    const Polarys__V1__BatchWriteRequest *request = call->request;
+    size_t candidates = 0;
+    size_t place = 0;
+    for (size_t i = 0; code != POLARYS_OK && i < request->n_operations; i++) {
+        if (condition_fails_with(request->operations[i], code)) {
+            candidates++;
+            place = i;
+        }
+    }
+    if (candidates != 1) {
+        call_submit_done(call, code, result, err);
+        return;
+    }
+    call->error = *err;
+    polarys_error_detail_set(&call->error, "operation", "%zu", place);
+    call_fail(call, &call->error);
 }
 
 void kv_batch_write(struct call *call)
@@ -159,7 +208,11 @@ void kv_batch_write(struct call *call)
         call_reply(call, response_commit(call->server, polarys_db_version(call->server->db)));
         return;
     }
-    write_end(call, code);
+    if (code != POLARYS_OK) {
+        call_fail_own(call, code);
+        return;
+    }
+    call_submit(call, batch_write_done);
 }
 
 void kv_delete_range(struct call *call)
@@ -178,8 +231,12 @@ void kv_delete_range(struct call *call)
         code = call_batch_begin(call, err);
     }
     if (code == POLARYS_OK && range.is_empty) {
-        call_reply(call, response_commit(call->server, polarys_db_version(call->server->db)));
-        return;
+        struct polarys_table_info info;
+        code = polarys_table_get(call->server->db, call->database, call->table, &info, err);
+        if (code == POLARYS_OK) {
+            call_reply(call, response_commit(call->server, polarys_db_version(call->server->db)));
+            return;
+        }
     }
     if (code == POLARYS_OK) {
         code = polarys_batch_delete_range(call->batch, call->table, range.start, range.end, err);

@@ -6,7 +6,7 @@
 #include "service/rpc/operation.h"
 
 #include "service/rpc/response.h"
-#include "service/server/check.h"
+#include "service/server/server.h"
 
 enum { FIELD_PATH_BYTES_MAX = 1024, EXPECTED_BYTES_MAX = 64 << 10 };
 
@@ -93,8 +93,7 @@ enum polarys_code operation_require(struct polarys_batch *batch, const char *tab
     return code == POLARYS_OK ? polarys_batch_require(batch, table, key, &condition, err) : code;
 }
 
-/* The first key after all that begin with `prefix`; empty when there is none. */
-static struct polarys_slice prefix_successor(struct polarys_slice prefix, uint8_t *bytes)
+struct polarys_slice operation_key_after(struct polarys_slice prefix, uint8_t *bytes)
 {
     size_t size = prefix.size;
     memcpy(bytes, prefix.data, size);
@@ -126,9 +125,14 @@ enum polarys_code operation_range_take(const Polarys__V1__KeyRange *from,
     }
     range->start = binary_slice(from->start_key);
     range->end = binary_slice(from->end_key);
+    if (range->end.size > POLARYS_KEY_BYTES_MAX) {
+        /* Up to and with the longest key that it begins with: before the one after that. */
+        range->end = operation_key_after(slice_make(range->end.data, POLARYS_KEY_BYTES_MAX),
+                                         range->end_bytes);
+    }
     if (from->prefix.len > 0) {
         struct polarys_slice prefix = binary_slice(from->prefix);
-        struct polarys_slice after = prefix_successor(prefix, range->prefix_end);
+        struct polarys_slice after = operation_key_after(prefix, range->prefix_end);
         if (slice_compare(prefix, range->start) > 0) {
             range->start = prefix;
         }
@@ -162,7 +166,7 @@ static enum polarys_code update_apply(struct polarys_batch *batch, const char *t
                                 err);
 }
 
-static enum polarys_code delete_range_apply(struct polarys_batch *batch, const char *table,
+static enum polarys_code delete_range_apply(struct call *call, const char *table,
                                             const Polarys__V1__DeleteRangeOperation *operation,
                                             struct polarys_error *err)
 {
@@ -172,10 +176,14 @@ static enum polarys_code delete_range_apply(struct polarys_batch *batch, const c
     }
     struct operation_range range;
     enum polarys_code code = operation_range_take(operation->range, &range, err);
-    if (code != POLARYS_OK || range.is_empty) {
+    if (code == POLARYS_OK && range.is_empty) {
+        struct polarys_table_info info;
+        return polarys_table_get(call->server->db, call->database, table, &info, err);
+    }
+    if (code != POLARYS_OK) {
         return code;
     }
-    return polarys_batch_delete_range(batch, table, range.start, range.end, err);
+    return polarys_batch_delete_range(call->batch, table, range.start, range.end, err);
 }
 
 /* The key that an operation is about; empty for a range. */
@@ -204,10 +212,11 @@ static enum polarys_code put_apply(struct polarys_batch *batch, const char *tabl
     return polarys_batch_put(batch, table, binary_slice(put->key), &value, err);
 }
 
-enum polarys_code operation_apply(struct polarys_batch *batch, const char *table,
+enum polarys_code operation_apply(struct call *call, const char *table,
                                   const Polarys__V1__WriteOperation *operation,
                                   struct polarys_error *err)
 {
+    struct polarys_batch *batch = call->batch;
     struct polarys_slice key = operation_key(operation);
     bool has_condition =
         operation->precondition != NULL &&
@@ -231,7 +240,7 @@ enum polarys_code operation_apply(struct polarys_batch *batch, const char *table
     case POLARYS__V1__WRITE_OPERATION__OPERATION_DELETE:
         return polarys_batch_delete(batch, table, key, false, err);
     case POLARYS__V1__WRITE_OPERATION__OPERATION_DELETE_RANGE:
-        return delete_range_apply(batch, table, operation->delete_range, err);
+        return delete_range_apply(call, table, operation->delete_range, err);
     default:
         return operation_bad(err, "operation",
                              "is not set: give put, update, delete or delete_range");

@@ -32,7 +32,14 @@ struct operation_range {
     struct polarys_slice end;                  /* empty: to the last key */
     bool is_empty;                             /* no key can be in it */
     uint8_t prefix_end[POLARYS_KEY_BYTES_MAX]; /* what `end` may point to */
+    uint8_t end_bytes[POLARYS_KEY_BYTES_MAX];  /* the same */
 };
+
+/*
+ * The first key after all that begin with `prefix`, in `bytes` of POLARYS_KEY_BYTES_MAX; empty when
+ * there is none. For a key of the greatest length it is the next key.
+ */
+struct polarys_slice operation_key_after(struct polarys_slice prefix, uint8_t *bytes);
 
 /* All bounds of `from` together; NULL is every key. Errors: BAD_KEY for bounds that are too
  * long. */
@@ -40,9 +47,9 @@ NODISCARD enum polarys_code operation_range_take(const Polarys__V1__KeyRange *fr
                                                  struct operation_range *range,
                                                  struct polarys_error *err);
 
-/* One operation of a BatchWrite, on `table`. Errors: as the engine's batch functions,
- * BAD_ARGUMENT. */
-NODISCARD enum polarys_code operation_apply(struct polarys_batch *batch, const char *table,
+/* Adds one operation of a BatchWrite, on `table`, to the call's batch. Errors: as the engine's
+ * batch functions, BAD_ARGUMENT. */
+NODISCARD enum polarys_code operation_apply(struct call *call, const char *table,
                                             const Polarys__V1__WriteOperation *operation,
                                             struct polarys_error *err);
 

@@ -4,14 +4,15 @@
  * its time is over.
  */
 #include "polarys/v1/query.pb-c.h"
-#include "service/rpc/consistency.h"
+
 #include "service/rpc/handlers.h"
 #include "service/rpc/response.h"
 #include "service/server/server.h"
 
-static bool count_should_stop(void *context)
+enum { COUNT_LOOK_ROWS = 1024 /* between two looks at clock and client */ };
+
+static bool count_should_stop(const struct call *call)
 {
-    const struct call *call = context;
     return call_is_cancelled(call) || call_is_late(call) ||
            server_phase_get(call->server) >= SERVER_STOPPING;
 }
@@ -29,14 +30,38 @@ static void count_stopped(struct call *call)
     call_fail_own(call, code);
 }
 
+/* Counts by walking, so that the version that was counted is known. */
+static enum polarys_code table_count(struct call *call, uint64_t *version, uint64_t *count)
+{
+    struct polarys_scan_options options = {
+        .database = call->database,
+        .table = call->table,
+        .version = call->read_version,
+        .flags = POLARYS_READ_KEYS_ONLY | POLARYS_READ_NO_FILL,
+    };
+    struct polarys_scan *scan = NULL;
+    enum polarys_code code = polarys_scan_open(call->server->db, &options, &scan, &call->error);
+    if (code == POLARYS_OK) {
+        *version = polarys_scan_version(scan);
+    }
+    bool has_document = code == POLARYS_OK;
+    for (*count = 0; code == POLARYS_OK && has_document; *count += has_document ? 1 : 0) {
+        if (*count % COUNT_LOOK_ROWS == 0 && count_should_stop(call)) {
+            code = POLARYS_CANCELLED;
+            break;
+        }
+        struct polarys_document document;
+        code = polarys_scan_next(scan, &has_document, &document, &call->error);
+    }
+    polarys_scan_close(scan);
+    return code;
+}
+
 void query_count(struct call *call)
 {
-    uint64_t version = consistency_version(call);
-    struct polarys_read_options options = {.version = call->read_version};
-    uint64_t count = 0;
-    enum polarys_code code =
-        polarys_table_count(call->server->db, call->database, call->table, &options,
-                            count_should_stop, call, &count, &call->error);
+    uint64_t version = 0;
+    uint64_t count;
+    enum polarys_code code = table_count(call, &version, &count);
     if (code == POLARYS_CANCELLED) {
         count_stopped(call);
         return;

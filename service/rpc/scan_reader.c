@@ -43,8 +43,8 @@ void scan_reader_release(struct call *call)
     }
 }
 
-/* Narrows the range to what lies after `key` in the direction of reading. `successor` holds a key +
- * 1 byte. */
+/* Narrows the range to what lies after `key` in the direction of reading. `successor` holds a
+ * key. */
 static void range_cut(struct operation_range *range, bool is_reverse, struct polarys_slice key,
                       uint8_t *successor)
 {
@@ -53,9 +53,15 @@ static void range_cut(struct operation_range *range, bool is_reverse, struct pol
             range->end = key;
         }
     } else {
-        memcpy(successor, key.data, key.size);
-        successor[key.size] = 0;
-        struct polarys_slice start = slice_make(successor, key.size + 1);
+        struct polarys_slice start;
+        if (key.size < POLARYS_KEY_BYTES_MAX) {
+            memcpy(successor, key.data, key.size);
+            successor[key.size] = 0;
+            start = slice_make(successor, key.size + 1);
+        } else {
+            start = operation_key_after(key, successor);
+            range->is_empty |= start.size == 0;
+        }
         if (slice_compare(start, range->start) > 0) {
             range->start = start;
         }
@@ -68,7 +74,7 @@ enum polarys_code scan_reader_open(struct call *call, struct scan_reader *reader
                                    struct polarys_slice after_key, struct polarys_error *err)
 {
     struct operation_range bounds;
-    uint8_t successor[POLARYS_KEY_BYTES_MAX + 1];
+    uint8_t successor[POLARYS_KEY_BYTES_MAX];
     enum polarys_code code = operation_range_take(range, &bounds, err);
     if (code != POLARYS_OK) {
         return code;
@@ -76,7 +82,8 @@ enum polarys_code scan_reader_open(struct call *call, struct scan_reader *reader
     if (after_key.size > 0) {
         range_cut(&bounds, is_reverse, after_key, successor);
     }
-    reader->flags = POLARYS_READ_MEMORY_ONLY | (reader->has_values ? 0 : POLARYS_READ_KEYS_ONLY);
+    /* Values are read even where only keys are sent: a document's times come with its value. */
+    reader->flags = POLARYS_READ_MEMORY_ONLY;
     struct polarys_scan_options options = {
         .database = call->database,
         .table = call->table,

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "polarys/v1/table.pb-c.h"
+#include "service/rpc/consistency.h"
 #include "service/rpc/handlers.h"
 #include "service/rpc/operation.h"
 #include "service/rpc/response.h"
@@ -52,6 +53,7 @@ void table_table_make(const struct polarys_table_info *info, struct table_table 
 /* One page under way. */
 struct page {
     struct call *call;
+    uint64_t version;                       /* what was created later is not shown */
     char after[POLARYS_NAME_BYTES_MAX + 1]; /* names up to it were given before */
     size_t size_max;
     size_t count;
@@ -64,7 +66,7 @@ struct page {
 static enum polarys_code page_begin(struct page *page, struct call *call, uint32_t page_size,
                                     ProtobufCBinaryData token, struct polarys_error *err)
 {
-    *page = (struct page){.call = call};
+    *page = (struct page){.call = call, .version = consistency_version(call)};
     if (token.len > POLARYS_NAME_BYTES_MAX ||
         (token.len > 0 && !polarys_name_is_valid((const char *)token.data, token.len))) {
         return polarys_fail(err, POLARYS_BAD_PAGE_TOKEN,
@@ -87,10 +89,12 @@ static enum polarys_code page_begin(struct page *page, struct call *call, uint32
 
 /* Memory for one more entry called `name`; NULL when it is not on the page. *goes_on: whether to
  * look on. */
-static void *page_slot(struct page *page, const char *name, size_t size, bool *goes_on)
+static void *page_slot(struct page *page, const char *name, uint64_t created_version, size_t size,
+                       bool *goes_on)
 {
     *goes_on = true;
-    if (strcmp(name, page->after) <= 0 || table_name_is_hidden(name)) {
+    if (strcmp(name, page->after) <= 0 || table_name_is_hidden(name) ||
+        created_version > page->version) {
         return NULL;
     }
     if (page->count == page->size_max) {
@@ -110,7 +114,8 @@ static bool database_add(void *context, const char *database, uint64_t created_v
 {
     struct page *page = context;
     bool goes_on;
-    struct table_database *slot = page_slot(page, database, sizeof(*slot), &goes_on);
+    struct table_database *slot =
+        page_slot(page, database, created_version, sizeof(*slot), &goes_on);
     if (slot != NULL) {
         table_database_make(database, created_version, slot);
         page->messages[page->count++] = &slot->message;
@@ -123,7 +128,8 @@ static bool table_add(void *context, const struct polarys_table_info *info)
 {
     struct page *page = context;
     bool goes_on;
-    struct table_table *slot = page_slot(page, info->table, sizeof(*slot), &goes_on);
+    struct table_table *slot =
+        page_slot(page, info->table, info->created_version, sizeof(*slot), &goes_on);
     if (slot != NULL) {
         table_table_make(info, slot);
         page->messages[page->count++] = &slot->message;
@@ -145,7 +151,7 @@ static enum polarys_code page_check(const struct page *page, enum polarys_code c
 void table_list_databases(struct call *call)
 {
     const Polarys__V1__ListDatabasesRequest *request = call->request;
-    uint64_t version = polarys_db_version(call->server->db);
+    uint64_t version = consistency_version(call);
     struct page page;
     enum polarys_code code =
         page_begin(&page, call, request->page_size, request->page_token, &call->error);
@@ -174,7 +180,7 @@ void table_list_databases(struct call *call)
 void table_list_tables(struct call *call)
 {
     const Polarys__V1__ListTablesRequest *request = call->request;
-    uint64_t version = polarys_db_version(call->server->db);
+    uint64_t version = consistency_version(call);
     struct page page;
     enum polarys_code code =
         page_begin(&page, call, request->page_size, request->page_token, &call->error);

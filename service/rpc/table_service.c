@@ -3,7 +3,10 @@
  * The changes of TableService, on executor threads: the engine's calls wait for their commit. Lists
  * are in table_list.c.
  */
+#include <stdio.h>
+
 #include "polarys/v1/table.pb-c.h"
+#include "service/rpc/consistency.h"
 #include "service/rpc/handlers.h"
 #include "service/rpc/response.h"
 #include "service/rpc/table_message.h"
@@ -77,9 +80,33 @@ void table_create_database(struct call *call)
 void table_drop_database(struct call *call)
 {
     struct polarys_write_result result = {0};
+    call->field_hint = "database";
     enum polarys_code code = polarys_database_drop(call->server->db, call->database,
                                                    options_of(call), &result, &call->error);
     change_end(call, code, &result);
+}
+
+/* The table just made. A replayed request may be about one that was dropped since. */
+static enum polarys_code made_table_get(struct call *call,
+                                        const struct polarys_write_result *result,
+                                        struct polarys_table_info *info)
+{
+    enum polarys_code code =
+        polarys_table_get(call->server->db, call->database, call->table, info, &call->error);
+    if (code == POLARYS_OK && info->created_version == result->version) {
+        return POLARYS_OK;
+    }
+    if (code != POLARYS_OK && code != POLARYS_TABLE_NOT_FOUND &&
+        code != POLARYS_DATABASE_NOT_FOUND) {
+        return code;
+    }
+    polarys_error_clear(&call->error);
+    *info = (struct polarys_table_info){.created_version = result->version,
+                                        .created_time_unix_ms = result->time_unix_ms};
+    (void)snprintf(info->database, sizeof(info->database), "%s",
+                   call->database[0] == '\0' ? "default" : call->database);
+    (void)snprintf(info->table, sizeof(info->table), "%s", call->table);
+    return POLARYS_OK;
 }
 
 void table_create_table(struct call *call)
@@ -90,8 +117,7 @@ void table_create_table(struct call *call)
     enum polarys_code code = polarys_table_create(db, call->database, call->table, options_of(call),
                                                   &result, &call->error);
     if (code == POLARYS_OK) {
-        /* Another call may have dropped it already; then that is what the caller should know. */
-        code = polarys_table_get(db, call->database, call->table, &info, &call->error);
+        code = made_table_get(call, &result, &info);
     }
     if (code != POLARYS_OK) {
         call_fail_own(call, code);
@@ -113,9 +139,14 @@ void table_get_table(struct call *call)
 {
     struct polarys_db *db = call->server->db;
     struct polarys_table_info info;
-    uint64_t version = polarys_db_version(db);
+    uint64_t version = consistency_version(call);
     enum polarys_code code =
         polarys_table_get(db, call->database, call->table, &info, &call->error);
+    if (code == POLARYS_OK && info.created_version > version) {
+        code = polarys_fail(&call->error, POLARYS_TABLE_NOT_FOUND,
+                            "there was no table \"%s\" at version %llu", call->table,
+                            (unsigned long long)version);
+    }
     if (code != POLARYS_OK) {
         call_fail_own(call, code);
         return;

@@ -91,6 +91,7 @@ static void call_fields_reset(struct call *call)
     call->at_least_version = 0;
     call->write_options = (struct polarys_write_options){0};
     call->key = slice_make(NULL, 0);
+    call->field_hint = NULL;
     call->state = NULL;
     call->released = NULL;
     call->tick = NULL;

@@ -55,6 +55,7 @@ struct call {
     uint64_t read_version;     /* for polarys_read_options */
     uint64_t at_least_version; /* wait until it is readable; 0: none */
     struct polarys_write_options write_options;
+    const char *field_hint;   /* the field that an error of the engine is about; may be NULL */
     struct polarys_slice key; /* for messages; may be empty */
 
     /* What it works with. */

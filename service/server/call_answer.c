@@ -132,12 +132,25 @@ static void fail_with(struct call *call, grpc_status_code status, grpc_slice tex
     finish_start(call, &operations);
 }
 
+/* Names the field as the request does, where the engine did not or could not. */
+static void field_name(const struct call *call, struct polarys_error *err)
+{
+    const char *field = polarys_error_detail_find(err, "field");
+    if (field != NULL && strcmp(field, "expires_at") == 0) {
+        polarys_error_detail_set(err, "field", "expire_time");
+    } else if (field == NULL && call->field_hint != NULL &&
+               (err->code == POLARYS_BAD_ARGUMENT || err->code == POLARYS_BAD_JSON)) {
+        polarys_error_detail_set(err, "field", "%s", call->field_hint);
+    }
+}
+
 void call_fail(struct call *call, const struct polarys_error *err)
 {
     struct polarys_error clean = *err;
     if (clean.code == POLARYS_OK || (unsigned)clean.code >= POLARYS_CODE_COUNT) {
         polarys_fail(&clean, POLARYS_BUG, "a call failed without an error");
     }
+    field_name(call, &clean);
     utf8_scrub(clean.message);
     for (uint32_t i = 0; i < clean.detail_count; i++) {
         utf8_scrub(clean.details[i].value);
