@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
 #include <string>
 
 #include "google/rpc/error_details.pb-c.h"
@@ -81,6 +84,23 @@ TEST(ErrorTable, NeverSaysUnavailableWhereTheOutcomeOfAWriteIsKnown)
     EXPECT_EQ(error_rule_get(POLARYS_QUORUM_TIMEOUT)->status, GRPC_STATUS_DEADLINE_EXCEEDED);
     EXPECT_EQ(error_rule_get(POLARYS_WAIT_TIMEOUT)->status, GRPC_STATUS_DEADLINE_EXCEEDED);
     EXPECT_EQ(error_rule_get(POLARYS_IO)->status, GRPC_STATUS_INTERNAL);
+}
+
+TEST(ErrorTable, IsTheDocumentedOne)
+{
+    const char *source = getenv("POLARYS_SOURCE");
+    std::ifstream file(std::string(source == nullptr ? "." : source) + "/docs/errors.md");
+    std::stringstream text;
+    text << file.rdbuf();
+    for (int code = POLARYS_OK + 1; code < POLARYS_CODE_COUNT; code++) {
+        if (code == POLARYS_WOULD_BLOCK) {
+            continue; // never sent
+        }
+        polarys_code each = static_cast<polarys_code>(code);
+        std::string row = std::string("| ") + polarys_code_name(each) + " | " +
+                          error_status_name(error_rule_get(each)->status) + " |";
+        EXPECT_NE(text.str().find(row), std::string::npos) << row;
+    }
 }
 
 TEST(ErrorDetails, CarryReasonAndDomainForEveryCode)
