@@ -12,9 +12,12 @@
 enum {
     CACHE_FLOOR_SHARE = 16, /* of the limit: one of so many parts */
     IN_FLIGHT_SHARE = 8,    /* likewise */
-    OVERHEAD_SHARE = 8,     /* kept for what nobody counts: calls, the allocator's waste */
-    TRIM_SHARE = 32,        /* free heap beyond this share is given back to the system */
-    BATCH_COPIES = 2,       /* a batch holds its operations and their encoding */
+    OVERHEAD_SHARE = 8,     /* kept for what nobody counts: calls, threads, buffers of merges */
+    /* Of what is left the cache gets three quarters: blocks of many sizes leave holes between them. */
+    CACHE_PARTS = 3,
+    CACHE_PARTS_OF = 4,
+    TRIM_SHARE = 32,  /* free heap beyond this share is given back to the system */
+    BATCH_COPIES = 2, /* a batch holds its operations and their encoding */
 };
 
 static uint64_t cache_floor(const struct db_settings *settings)
@@ -25,7 +28,7 @@ static uint64_t cache_floor(const struct db_settings *settings)
 size_t db_cache_bytes_initial(const struct db_settings *settings)
 {
     uint64_t rest = settings->memory_limit - settings->memory_limit / OVERHEAD_SHARE;
-    return (size_t)(rest - settings->memtable_bytes);
+    return (size_t)((rest - settings->memtable_bytes) / CACHE_PARTS_OF * CACHE_PARTS);
 }
 
 uint64_t db_memory_charged(struct polarys_db *db)
@@ -47,13 +50,27 @@ void db_memory_balance(struct polarys_db *db)
                              : db->settings.memtable_bytes;
     uint64_t used = memtables + stats.table_memory_bytes + limit / OVERHEAD_SHARE +
                     atomic_load(&db->in_flight_bytes);
-    uint64_t capacity = used < limit ? limit - used : 0;
+    uint64_t capacity = used < limit ? (limit - used) / CACHE_PARTS_OF * CACHE_PARTS : 0;
     uint64_t floor = cache_floor(&db->settings);
     block_cache_capacity_set(db->cache, (size_t)(capacity < floor ? floor : capacity));
 }
 
+static enum polarys_code release_memtables(void *context, struct polarys_error *err)
+{
+    struct polarys_db *db = context;
+    (void)err;
+    tree_memtables_release(db->tree);
+    return POLARYS_OK;
+}
+
 void db_memory_trim(struct polarys_db *db)
 {
+    struct polarys_error err = POLARYS_ERROR_INIT;
+    /* Where nobody writes any more, nobody else would look. */
+    if (tree_memtables_are_stale(db->tree) &&
+        commit_run_exclusive(db->commit, release_memtables, db, &err) != POLARYS_OK) {
+        polarys_log(POLARYS_LOG_DEBUG, "store", "release memtables: %s", err.message);
+    }
     /* The cache's blocks come and go in many sizes: holes between them stay resident until asked for. */
     struct mallinfo2 info = mallinfo2();
     if (info.fordblks > db->settings.memory_limit / TRIM_SHARE) {

@@ -87,10 +87,12 @@ static enum polarys_code bounds_make(struct polarys_scan *scan,
 static enum polarys_code check_options(const struct polarys_scan_options *options,
                                        struct polarys_error *err)
 {
-    if (options->start.size > POLARYS_KEY_BYTES_MAX || options->end.size > POLARYS_KEY_BYTES_MAX ||
+    /* One byte more than a key: the bound just behind the longest key there can be. */
+    if (options->start.size > POLARYS_KEY_BYTES_MAX + 1 ||
+        options->end.size > POLARYS_KEY_BYTES_MAX + 1 ||
         options->prefix.size > POLARYS_KEY_BYTES_MAX) {
         return polarys_fail(err, POLARYS_BAD_KEY, "a bound of a scan has at most %d bytes",
-                            POLARYS_KEY_BYTES_MAX);
+                            POLARYS_KEY_BYTES_MAX + 1);
     }
     return POLARYS_OK;
 }
@@ -257,13 +259,12 @@ static void document_fill(struct polarys_scan *scan, const struct stored_value *
                           entry->key.size - TREE_KEY_PREFIX_SIZE),
         .version = entry->version,
     };
-    if ((scan->flags & POLARYS_READ_KEYS_ONLY) != 0) {
-        return;
-    }
     document->value.kind = stored->is_json ? POLARYS_VALUE_JSON : POLARYS_VALUE_RAW;
     document->value.expires_at_ms = stored->expires_at_ms;
-    document->value.bytes = stored->bytes;
     document->commit_time_unix_ms = commit_time(scan, entry->version);
+    if ((scan->flags & POLARYS_READ_KEYS_ONLY) == 0) {
+        document->value.bytes = stored->bytes;
+    }
 }
 
 /* Keeps the lease alive however long the scan takes. */

@@ -277,7 +277,7 @@ enum polarys_precondition_kind {
 struct polarys_precondition {
     enum polarys_precondition_kind kind;
     uint64_t version;              /* VERSION_EQUALS */
-    struct polarys_slice field;    /* FIELD_EQUALS: path, names joined by '.' */
+    struct polarys_slice field;    /* FIELD_EQUALS: names joined by '.', `any name` in backticks */
     struct polarys_slice expected; /* FIELD_EQUALS: JSON text */
 };
 
@@ -373,8 +373,8 @@ struct polarys_scan;
 struct polarys_scan_options {
     const char *database;
     const char *table;
-    struct polarys_slice start;  /* inclusive; empty: from the first key */
-    struct polarys_slice end;    /* exclusive; empty: to the last */
+    struct polarys_slice start;  /* inclusive; empty: from the first key; up to a key's size + 1 */
+    struct polarys_slice end;    /* exclusive; empty: to the last; likewise */
     struct polarys_slice prefix; /* only keys that begin with it; empty: all */
     bool is_reverse;
     uint64_t version; /* as polarys_read_options */

@@ -86,6 +86,10 @@ void tree_close(struct tree *tree);
  */
 NODISCARD enum polarys_code tree_reserve(struct tree *tree, size_t entry_bytes,
                                          size_t range_deletes, struct polarys_error *err);
+/* Lets go of memtables that were flushed since the last switch; tree_reserve does so too. */
+void tree_memtables_release(struct tree *tree);
+/* True when there are any to let go of. Any thread. */
+bool tree_memtables_are_stale(struct tree *tree);
 /* As memtable_insert. REQUIRES: a tree_reserve that covers it. */
 void tree_insert(struct tree *tree, const struct entry *entry);
 /* The newest version of `key` (or of a range delete over it) in the memtables; 0 when none. */

@@ -52,7 +52,10 @@ static void refresh_view_locked(struct tree *tree, struct tree_version *view)
         tree_version_add_memtable(view, current->memtables[i]);
     }
     view->floor = current->floor;
-    tree->view_generation = __atomic_load_n(&tree->memtables_generation, __ATOMIC_ACQUIRE);
+    /* Read by tree_memtables_are_stale, which needs no more than some recent value. */
+    __atomic_store_n(&tree->view_generation,
+                     __atomic_load_n(&tree->memtables_generation, __ATOMIC_ACQUIRE),
+                     __ATOMIC_RELAXED);
     struct tree_version *before = tree->view;
     tree->view = view;
     if (before != NULL) {
@@ -122,6 +125,25 @@ fail:
     return polarys_wrap(err, code, "switch memtable");
 }
 
+bool tree_memtables_are_stale(struct tree *tree)
+{
+    return __atomic_load_n(&tree->memtables_generation, __ATOMIC_ACQUIRE) !=
+           __atomic_load_n(&tree->view_generation, __ATOMIC_RELAXED);
+}
+
+void tree_memtables_release(struct tree *tree)
+{
+    if (!tree_memtables_are_stale(tree)) {
+        return;
+    }
+    struct tree_version *view = tree_version_create();
+    if (view != NULL) { /* without memory the older view is as true, only larger */
+        mutex_lock(&tree->mutex);
+        refresh_view_locked(tree, view);
+        mutex_unlock(&tree->mutex);
+    }
+}
+
 enum polarys_code tree_reserve(struct tree *tree, size_t entry_bytes, size_t range_deletes,
                                struct polarys_error *err)
 {
@@ -134,6 +156,7 @@ enum polarys_code tree_reserve(struct tree *tree, size_t entry_bytes, size_t ran
     if (code != POLARYS_OK) {
         return polarys_wrap(err, code, "reserve memtable room");
     }
+    tree_memtables_release(tree);
     if (!memtable_has_room(tree->view->memtables[0], entry_bytes, range_deletes)) {
         code = switch_memtable(tree, entry_bytes, range_deletes, TREE_IMMUTABLE_MEMTABLES_MAX, err);
     }
@@ -187,14 +210,6 @@ uint64_t tree_newest_version_in_range(struct tree *tree, struct polarys_slice st
 
 uint64_t tree_memtable_floor(struct tree *tree)
 {
-    uint64_t generation = __atomic_load_n(&tree->memtables_generation, __ATOMIC_ACQUIRE);
-    if (generation != tree->view_generation) {
-        struct tree_version *view = tree_version_create();
-        if (view != NULL) { /* without memory the older view is as true, only larger */
-            mutex_lock(&tree->mutex);
-            refresh_view_locked(tree, view);
-            mutex_unlock(&tree->mutex);
-        }
-    }
+    tree_memtables_release(tree);
     return tree->view->floor;
 }

@@ -32,7 +32,7 @@ NODISCARD enum polarys_code json_merge_patch(struct polarys_slice target,
                                              struct polarys_error *err);
 
 /*
- * True when the member at `path` (names joined by '.') equals `expected` as JSON: numbers by value at any
+ * True when the member at `path` (names joined by '.'; in backticks a name may hold any characters) equals `expected` as JSON: numbers by value at any
  * length, strings by their characters, objects whatever the order of members. A missing member equals
  * nothing. Errors: BAD_JSON, BAD_ARGUMENT (empty path), NO_MEMORY.
  */

@@ -3,6 +3,7 @@
  * Equality of JSON values, and the field that a precondition names. Recursion is bounded by
  * JSON_DEPTH_MAX, which json_check has seen to.
  */
+#include "engine/base/coding.h"
 #include "engine/document/json_internal.h"
 
 static struct polarys_slice string_inside(struct polarys_slice value)
@@ -121,25 +122,53 @@ static enum polarys_code member_find(struct polarys_slice object, struct polarys
     return code;
 }
 
-/* Follows `path` from the trimmed value `*value`. */
+/*
+ * Takes the next name off `*path`: up to a '.', or within backticks, where a '.' is part of the name. False
+ * when the path is malformed.
+ */
+static bool path_take_name(struct cursor *path, struct polarys_slice *name)
+{
+    const uint8_t *at = path->at;
+    const uint8_t *name_end;
+    if (at < path->end && *at == '`') {
+        at++;
+        name_end = memchr(at, '`', (size_t)(path->end - at));
+        if (name_end == NULL) {
+            return false;
+        }
+        path->at = name_end + 1;
+    } else {
+        name_end = memchr(at, '.', (size_t)(path->end - at));
+        name_end = name_end == NULL ? path->end : name_end;
+        path->at = name_end;
+    }
+    *name = slice_make(at, (size_t)(name_end - at));
+    return path->at == path->end || *path->at == '.';
+}
+
+/* Follows `path` from the trimmed value `*value`. Errors: BAD_ARGUMENT without a message, NO_MEMORY. */
 static enum polarys_code path_follow(struct polarys_slice path, struct polarys_slice *value,
                                      bool *is_found)
 {
-    const uint8_t *at = path.data;
-    const uint8_t *end = path.data + path.size;
+    struct cursor rest = cursor_make(path);
+    *is_found = true;
     for (;;) {
-        const uint8_t *dot = memchr(at, '.', (size_t)(end - at));
-        const uint8_t *name_end = dot == NULL ? end : dot;
-        *is_found = false;
-        if (json_value_type(*value) != JSON_OBJECT) {
+        struct polarys_slice name;
+        if (!path_take_name(&rest, &name)) {
+            return POLARYS_BAD_ARGUMENT;
+        }
+        if (*is_found && json_value_type(*value) == JSON_OBJECT) {
+            enum polarys_code code = member_find(*value, name, value, is_found);
+            if (code != POLARYS_OK) {
+                return code;
+            }
+        } else {
+            *is_found = false; /* what is left of the path still has to be one */
+        }
+        if (rest.at == rest.end) {
             return POLARYS_OK;
         }
-        struct polarys_slice name = slice_make(at, (size_t)(name_end - at));
-        enum polarys_code code = member_find(*value, name, value, is_found);
-        if (code != POLARYS_OK || !*is_found || dot == NULL) {
-            return code;
-        }
-        at = dot + 1;
+        rest.at++; /* the '.' */
     }
 }
 
@@ -164,6 +193,11 @@ enum polarys_code json_field_equals(struct polarys_slice text, struct polarys_sl
     code = path_follow(path, &value, &is_found);
     if (code == POLARYS_OK && is_found) {
         code = json_value_equals(value, json_value_trim(expected), is_equal);
+    }
+    if (code == POLARYS_BAD_ARGUMENT) {
+        return polarys_fail(err, code,
+                            "the path of a field is malformed: names joined by '.', "
+                            "or in backticks");
     }
     return code == POLARYS_OK ? code : polarys_fail(err, code, "no memory to compare a field");
 }
