@@ -23,8 +23,8 @@ void authorize_observe(bool (*observe)(void *context, enum authorize_action acti
                                        const struct authorize_resource *resource),
                        void *context)
 {
-    observer = observe;
     observer_context = context;
+    __atomic_store_n(&observer, observe, __ATOMIC_RELEASE);
 }
 
 enum polarys_code authorize(struct call *call, enum authorize_action action,
@@ -32,8 +32,11 @@ enum polarys_code authorize(struct call *call, enum authorize_action action,
 {
     (void)call;
     bool is_allowed = action != AUTHORIZE_NONE;
-    if (is_allowed && observer != NULL) {
-        is_allowed = observer(observer_context, action, resource);
+    bool (*observe)(void *context, enum authorize_action wanted,
+                    const struct authorize_resource *of) =
+        __atomic_load_n(&observer, __ATOMIC_ACQUIRE);
+    if (is_allowed && observe != NULL) {
+        is_allowed = observe(observer_context, action, resource);
     }
     if (is_allowed) {
         return POLARYS_OK;

@@ -15,6 +15,7 @@
 #include "service/rpc/response.h"
 #include "service/server/call.h"
 #include "service/server/check.h"
+#include "service/server/handoff.h"
 #include "service/server/server.h"
 
 enum { OPERATIONS_MAX = 4 };
@@ -37,8 +38,10 @@ static void batch_start(struct call *call, const struct operations *operations,
                         struct call_event *event)
 {
     __atomic_add_fetch(&call->pending, 1, __ATOMIC_RELAXED);
+    grpc_call *handle = call->handle;
+    handoff_release(event);
     grpc_call_error error =
-        grpc_call_start_batch(call->handle, operations->list, operations->count, event, NULL);
+        grpc_call_start_batch(handle, operations->list, operations->count, event, NULL);
     SERVICE_ASSERT(error == GRPC_CALL_OK);
 }
 
@@ -81,8 +84,11 @@ static void finish_start(struct call *call, struct operations *operations)
     if (call->is_write) {
         __atomic_sub_fetch(&call->server->writes_waiting, 1, __ATOMIC_RELAXED);
     }
-    grpc_call_error error = grpc_call_start_batch(call->handle, operations->list, operations->count,
-                                                  &call->on_finish, NULL);
+    grpc_call *handle = call->handle;
+    struct call_event *event = &call->on_finish;
+    handoff_release(event);
+    grpc_call_error error =
+        grpc_call_start_batch(handle, operations->list, operations->count, event, NULL);
     SERVICE_ASSERT(error == GRPC_CALL_OK);
 }
 

@@ -15,6 +15,7 @@
 #include "service/rpc/reflection.h"
 #include "service/rpc/response.h"
 #include "service/server/check.h"
+#include "service/server/handoff.h"
 #include "service/server/timing.h"
 
 enum {
@@ -205,6 +206,7 @@ static void shutdown_begin(struct server *server)
     server->shutdown_call.worker = worker;
     server->shutdown_call.on_request.call = &server->shutdown_call;
     server->shutdown_call.on_request.fire = shutdown_fired;
+    handoff_release(&server->shutdown_call.on_request);
     grpc_server_shutdown_and_notify(server->handle, worker->queue,
                                     &server->shutdown_call.on_request);
 }

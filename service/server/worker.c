@@ -12,6 +12,7 @@
 
 #include "service/server/check.h"
 #include "service/server/dispatch.h"
+#include "service/server/handoff.h"
 #include "service/server/server.h"
 #include "service/server/timing.h"
 
@@ -107,6 +108,7 @@ void worker_request(struct worker *worker, const struct method *method)
     }
     call->method = method;
     call->on_request.fire = request_fired;
+    handoff_release(&call->on_request);
     grpc_call_error error;
     if (method == NULL) {
         error = grpc_server_request_call(worker->server->handle, &call->handle, &call->details,
@@ -125,6 +127,7 @@ void worker_request(struct worker *worker, const struct method *method)
 
 static void event_fire(struct call_event *event, bool is_ok)
 {
+    handoff_acquire(event);
     struct call *call = event->call;
     if (event == &call->on_request) {
         event->fire(call, is_ok);

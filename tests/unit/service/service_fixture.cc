@@ -55,8 +55,8 @@ ServiceTest::ServiceTest() : config_(new config)
 
 ServiceTest::~ServiceTest()
 {
-    authorize_observe(nullptr, nullptr);
     Stop();
+    authorize_observe(nullptr, nullptr);
     grpc_shutdown_blocking();
     std::error_code ignored;
     std::filesystem::remove_all(directory_, ignored);
@@ -76,7 +76,7 @@ void ServiceTest::Start()
             static_cast<ServiceTest *>(context)->drain_asked_ms_ = ms;
         },
         [](void *context, grpc_call *) {
-            return static_cast<ServiceTest *>(context)->is_over_limit_;
+            return static_cast<ServiceTest *>(context)->is_over_limit_.load();
         },
     };
     ASSERT_EQ(server_create(config_.get(), db_, &control, &server_, &err), POLARYS_OK)

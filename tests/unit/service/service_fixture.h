@@ -9,6 +9,7 @@
 #include <grpc/grpc.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -46,8 +47,8 @@ class ServiceTest : public ::testing::Test {
     polarys_db *db_ = nullptr;
     server *server_ = nullptr;
     grpc_channel *channel_ = nullptr;
-    uint64_t drain_asked_ms_ = UINT64_MAX;
-    bool is_over_limit_ = false;
+    std::atomic<uint64_t> drain_asked_ms_{UINT64_MAX};
+    std::atomic<bool> is_over_limit_{false};
 
   private:
     void ShutDown();
