@@ -69,15 +69,21 @@ enum polarys_code polarys_table_list(struct polarys_db *db, const char *database
 }
 
 enum polarys_code polarys_database_list(struct polarys_db *db,
-                                        bool (*each)(void *context, const char *database,
-                                                     uint64_t created_version),
+                                        bool (*each)(void *context,
+                                                     const struct polarys_database_info *info),
                                         void *context, struct polarys_error *err)
 {
     (void)err;
     struct catalog *catalog = catalog_acquire(&db->catalog);
     for (size_t i = 0; i < catalog->database_count; i++) {
         const struct catalog_database *database = &catalog->databases[i];
-        if (!each(context, database->name, database->created_version)) {
+        struct polarys_database_info info = {
+            .database_id = database->id,
+            .created_version = database->created_version,
+            .created_time_unix_ms = database->created_ms,
+        };
+        memcpy(info.database, database->name, strlen(database->name) + 1);
+        if (!each(context, &info)) {
             break;
         }
     }

@@ -156,6 +156,13 @@ struct polarys_write_result {
         affected; /* deletes: documents that existed, where that was looked at; else operations */
 };
 
+struct polarys_database_info {
+    char database[POLARYS_NAME_BYTES_MAX + 1];
+    uint32_t database_id;          /* never reused */
+    uint64_t created_version;      /* 0 for "default", which is there from the beginning */
+    uint64_t created_time_unix_ms; /* likewise */
+};
+
 struct polarys_table_info {
     char database[POLARYS_NAME_BYTES_MAX + 1];
     char table[POLARYS_NAME_BYTES_MAX + 1];
@@ -197,9 +204,8 @@ POLARYS_API NODISCARD enum polarys_code polarys_table_list(
     bool (*each)(void *context, const struct polarys_table_info *info), void *context,
     struct polarys_error *err);
 POLARYS_API NODISCARD enum polarys_code polarys_database_list(
-    struct polarys_db *db,
-    bool (*each)(void *context, const char *database, uint64_t created_version), void *context,
-    struct polarys_error *err);
+    struct polarys_db *db, bool (*each)(void *context, const struct polarys_database_info *info),
+    void *context, struct polarys_error *err);
 
 /* ---- documents ---- */
 
@@ -553,6 +559,15 @@ POLARYS_API NODISCARD enum polarys_code polarys_json_member_text(struct polarys_
                                                                  size_t value_size,
                                                                  size_t *text_size,
                                                                  struct polarys_error *err);
+/* A format of files, as docs/formats/ describes them. */
+struct polarys_format {
+    const char *name;
+    uint32_t version; /* that is written */
+    uint32_t oldest_readable_version;
+};
+/* Every format; returns how many. Static storage. */
+POLARYS_API size_t polarys_format_list(const struct polarys_format **formats);
+
 /* "0.1.0". Static storage. */
 POLARYS_API const char *polarys_version_text(void);
 

@@ -19,6 +19,7 @@ extern "C" {
 #endif
 
 enum {
+    KEYRING_FORMAT_VERSION = 1,
     STORE_ID_SIZE = 16,
     KEYRING_DATA_KEYS_MAX = 1024,
     MASTER_KEY_SIZE = 32,

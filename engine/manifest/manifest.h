@@ -18,6 +18,7 @@ extern "C" {
 #endif
 
 enum {
+    MANIFEST_FORMAT_VERSION = 1,
     MANIFEST_LEVELS = 7,
     MANIFEST_BYTES_MAX = 4 << 20, /* rolls over past this */
     MANIFEST_EDIT_FILES_MAX = 65536,

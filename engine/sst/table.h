@@ -20,6 +20,7 @@ extern "C" {
 #endif
 
 enum {
+    TABLE_FORMAT_VERSION = 1,
     TABLE_BLOCK_BYTES_DEFAULT = 16 << 10,
     TABLE_BLOCK_BYTES_MIN = 1 << 10,
     TABLE_BLOCK_BYTES_MAX = 1 << 20,

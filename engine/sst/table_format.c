@@ -6,6 +6,7 @@
 
 #include "engine/base/assert.h"
 #include "engine/base/checksum.h"
+#include "engine/sst/table.h"
 
 /* Offsets of the header's fields; docs/formats/table.md has the table. */
 enum {

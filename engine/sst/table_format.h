@@ -17,7 +17,6 @@ extern "C" {
 #endif
 
 enum {
-    TABLE_FORMAT_VERSION = 1,
     TABLE_HEADER_SIZE = 128,
     TABLE_FOOTER_SIZE = 128,
     TABLE_TAIL_SIZE = TABLE_FOOTER_SIZE + AEAD_TAG_SIZE, /* the footer's tag is kept after it */

@@ -110,7 +110,13 @@ static bool newest_within(const struct version_times *times,
 bool version_times_at_version(const struct version_times *times, uint64_t version,
                               struct version_sample *sample)
 {
-    return newest_within(times, is_version_past, version, sample);
+    /* Of the kept samples only: the newest one moves, and the time of a version must not. */
+    size_t before = samples_before(times, is_version_past, version);
+    if (before == 0) {
+        return false;
+    }
+    *sample = times->samples[before - 1];
+    return true;
 }
 
 bool version_times_at_time(const struct version_times *times, uint64_t time_unix_ms,

@@ -22,6 +22,7 @@ extern "C" {
 #endif
 
 enum {
+    WAL_FORMAT_VERSION = 1,
     HISTORY_ID_SIZE = 16,
     WAL_FRAME_HEADER_SIZE = 64,
     WAL_SEGMENT_HEADER_SIZE = 4096,

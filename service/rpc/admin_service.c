@@ -12,7 +12,7 @@
 #include "service/server/check.h"
 #include "service/server/server.h"
 
-enum { LIMITS_MAX = CONFIG_SETTINGS_MAX + 16, DRAIN_SECONDS_MAX = 3600 };
+enum { LIMITS_MAX = CONFIG_SETTINGS_MAX + 16, INFO_FORMATS_MAX = 16, DRAIN_SECONDS_MAX = 3600 };
 
 static ProtobufCBinaryData text_borrow(const char *text)
 {
@@ -78,6 +78,28 @@ static void limits_collect(const struct server *server, struct info_lists *lists
     }
 }
 
+/* The formats of files as messages. Not to be moved once collected. */
+struct info_formats {
+    size_t count;
+    Polarys__V1__FormatVersion messages[INFO_FORMATS_MAX];
+    Polarys__V1__FormatVersion *pointers[INFO_FORMATS_MAX];
+};
+
+static void formats_collect(struct info_formats *formats)
+{
+    const struct polarys_format *known;
+    formats->count = polarys_format_list(&known);
+    SERVICE_ASSERT(formats->count <= INFO_FORMATS_MAX);
+    for (size_t i = 0; i < formats->count; i++) {
+        Polarys__V1__FormatVersion *message = &formats->messages[i];
+        polarys__v1__format_version__init(message);
+        message->name = text_borrow(known[i].name);
+        message->version = known[i].version;
+        message->oldest_readable_version = known[i].oldest_readable_version;
+        formats->pointers[i] = message;
+    }
+}
+
 void admin_get_server_info(struct call *call)
 {
     static const char *const feature_names[] = {"bulk_write", "export",     "preconditions",
@@ -96,6 +118,8 @@ void admin_get_server_info(struct call *call)
     response_header_fill(server, polarys_db_version(server->db), token, &header);
     Google__Protobuf__Timestamp start;
     response_time_fill(server->start_wall_ms, &start);
+    struct info_formats formats;
+    formats_collect(&formats);
     ProtobufCBinaryData features[FEATURES];
     for (size_t i = 0; i < FEATURES; i++) {
         features[i] = text_borrow(feature_names[i]);
@@ -113,6 +137,8 @@ void admin_get_server_info(struct call *call)
     Polarys__V1__GetServerInfoResponse response = POLARYS__V1__GET_SERVER_INFO_RESPONSE__INIT;
     response.header = &header;
     response.program_version = text_borrow(polarys_version_text());
+    response.n_formats = formats.count;
+    response.formats = formats.pointers;
     response.n_limits = lists->limit_count;
     response.limits = lists->limit_pointers;
     response.n_features = FEATURES;

@@ -28,12 +28,17 @@ static ProtobufCBinaryData text_borrow(const char *text)
     return bytes;
 }
 
-void table_database_make(const char *name, uint64_t created_version, struct table_database *made)
+void table_database_make(const struct polarys_database_info *info, struct table_database *made)
 {
     polarys__v1__database__init(&made->message);
-    (void)snprintf(made->name, sizeof(made->name), "%s", name);
+    (void)snprintf(made->name, sizeof(made->name), "%s", info->database);
     made->message.database = text_borrow(made->name);
-    made->message.create_version = created_version;
+    made->message.database_id = info->database_id;
+    made->message.create_version = info->created_version;
+    if (info->created_time_unix_ms != 0) {
+        response_time_fill(info->created_time_unix_ms, &made->time);
+        made->message.create_time = &made->time;
+    }
 }
 
 void table_table_make(const struct polarys_table_info *info, struct table_table *made)
@@ -110,14 +115,14 @@ static void *page_slot(struct page *page, const char *name, uint64_t created_ver
     return slot;
 }
 
-static bool database_add(void *context, const char *database, uint64_t created_version)
+static bool database_add(void *context, const struct polarys_database_info *info)
 {
     struct page *page = context;
     bool goes_on;
     struct table_database *slot =
-        page_slot(page, database, created_version, sizeof(*slot), &goes_on);
+        page_slot(page, info->database, info->created_version, sizeof(*slot), &goes_on);
     if (slot != NULL) {
-        table_database_make(database, created_version, slot);
+        table_database_make(info, slot);
         page->messages[page->count++] = &slot->message;
         page->last = slot->message.database;
     }

@@ -25,7 +25,7 @@ struct table_table {
     struct polarys_table_info info;
 };
 
-void table_database_make(const char *name, uint64_t created_version, struct table_database *made);
+void table_database_make(const struct polarys_database_info *info, struct table_database *made);
 void table_table_make(const struct polarys_table_info *info, struct table_table *made);
 
 /* True for names that the server keeps for itself and shows to nobody. */

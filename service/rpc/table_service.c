@@ -35,13 +35,13 @@ struct database_search {
     bool is_found;
 };
 
-static bool database_match(void *context, const char *database, uint64_t created_version)
+static bool database_match(void *context, const struct polarys_database_info *info)
 {
     struct database_search *search = context;
-    if (strcmp(database, search->database) != 0) {
+    if (strcmp(info->database, search->database) != 0) {
         return true;
     }
-    table_database_make(database, created_version, search->found);
+    table_database_make(info, search->found);
     search->is_found = true;
     return false;
 }
@@ -68,10 +68,6 @@ void table_create_database(struct call *call)
     response.header = &header;
     response.version = result.version;
     if (search.is_found) {
-        if (result.time_unix_ms != 0) {
-            response_time_fill(result.time_unix_ms, &made.time);
-            made.message.create_time = &made.time;
-        }
         response.info = &made.message;
     }
     call_reply(call, response_pack(&response.base));

@@ -52,9 +52,9 @@ class Catalog : public ::testing::Test {
         std::string names;
         EXPECT_EQ(POLARYS_OK, polarys_database_list(
                                   db.db,
-                                  [](void *context, const char *name, uint64_t) {
+                                  [](void *context, const polarys_database_info *info) {
                                       *static_cast<std::string *>(context) +=
-                                          std::string(name) + " ";
+                                          std::string(info->database) + " ";
                                       return true;
                                   },
                                   &names, &db.error));

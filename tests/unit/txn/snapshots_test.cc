@@ -260,8 +260,10 @@ TEST_F(Snapshots, BeginsWithWhatTheManifestHas)
     /* Replayed commits below the newest sample change nothing. */
     snapshots_note_commit(snapshots, 250, 2500, 10);
     EXPECT_EQ(snapshots_time_of(snapshots, 260), 2000u);
-    snapshots_note_commit(snapshots, 301, 3050, 10);
-    EXPECT_EQ(snapshots_time_of(snapshots, 400), 3050u);
+    snapshots_note_commit(snapshots, 301, 3050, 10); /* too soon for a sample of its own */
+    EXPECT_EQ(snapshots_time_of(snapshots, 400), 3000u);
+    snapshots_note_commit(snapshots, 302, 3150, 10);
+    EXPECT_EQ(snapshots_time_of(snapshots, 400), 3150u);
 }
 
 TEST_F(Snapshots, NamesTheOldestLeaseInItsFigures)
