@@ -51,7 +51,8 @@ WARNINGS := -Wall -Wextra -Wshadow -Wvla -Werror
 # The initialisers that protoc-c generates leave out braces and fields, and are expanded in our files.
 WARNINGS_C := $(WARNINGS) -Wstrict-prototypes -Wmissing-prototypes \
 	-Wno-missing-braces -Wno-missing-field-initializers
-WARNINGS_CXX := $(WARNINGS)
+# GCC 12 takes the inside of a std::function for uninitialised.
+WARNINGS_CXX := $(WARNINGS) -Wno-maybe-uninitialized
 
 ifneq ($(filter clang%,$(notdir $(CC))),)
 # Shipped warnings are those of gcc; another compiler may warn, but does not stop a build.

@@ -71,7 +71,8 @@ $(DESCRIPTORS_C) $(DESCRIPTORS_H) &: $(DESCRIPTORS) mk/embed.py
 	$(Q)mkdir -p $(@D)
 	$(Q)$(PYTHON) mk/embed.py polarys_descriptor_set $(DESCRIPTORS) $(DESCRIPTORS_C) $(DESCRIPTORS_H)
 
-$(BUILD)/obj/gen/%.o: $(BUILD)/gen/c/%.c $(STAMP_FLAGS)
+# Generated files include each other, so all headers come before any object.
+$(BUILD)/obj/gen/%.o: $(BUILD)/gen/c/%.c $(STAMP_FLAGS) | $(GEN_API_H)
 	$(call say,CC,$(<:$(BUILD)/%=%))
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CCACHE) $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -w $(DEPFLAGS) -c $< -o $@

@@ -95,7 +95,8 @@ $(foreach each,$(KINDS),$(if $(call tests_in,tests/$(each)),$(eval $(call kind,$
 # Lower modules' tests need no generated header; see PROTO_FREE_C.
 TEST_PROTO_FREE := $(foreach folder,unit/base unit/vfs unit/crypto unit/memtable support,$(BUILD)/obj/tests/$(folder))
 $(foreach each,$(TEST_OBJECTS),$(if $(filter $(patsubst %/,%,$(dir $(each))),$(TEST_PROTO_FREE)),,$(eval \
-	$(each): | $(if $(filter $(MODULES:%=$(BUILD)/obj/tests/unit/%/),$(dir $(each))),$(GEN_LOG_H),$(GEN_API_H)))))
+	$(each): | $(if $(filter $(MODULES:%=$(BUILD)/obj/tests/unit/%/),$(dir $(each))),$(GEN_LOG_H),$(GEN_API_H) \
+	$(if $(PROTO_PUBLIC),$(DESCRIPTORS_H))))))
 
 TEST_ARGS ?=
 TEST_ENV = POLARYS_BUILD=$(BUILD) POLARYS_SEED=$(SEED)
