@@ -157,7 +157,7 @@ bool client_invoke_bytes(struct polarys_client *client, struct transport_request
                          enum client_repeat repeat, struct transport_message *response,
                          struct polarys_client_error *err)
 {
-    struct polarys_client_error own;
+    struct polarys_client_error own = {.status = POLARYS_CLIENT_OK};
 
     if (err == NULL) {
         client_error_clear(&own);

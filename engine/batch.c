@@ -131,7 +131,8 @@ enum polarys_code polarys_batch_reset(struct polarys_batch *batch, const char *d
 static enum polarys_code batch_table(struct polarys_batch *batch, const char *name, uint32_t *id,
                                      struct polarys_error *err)
 {
-    size_t size = name == NULL ? 0 : strnlen(name, POLARYS_NAME_BYTES_MAX + 1);
+    name = name == NULL ? "" : name;
+    size_t size = strnlen(name, POLARYS_NAME_BYTES_MAX + 1);
     const struct batch_table *tables = batch->tables.items;
     for (size_t i = batch->tables.count; i > 0; i--) {
         if (tables[i - 1].name_size == size && memcmp(tables[i - 1].name, name, size) == 0) {

@@ -16,7 +16,10 @@ static enum polarys_code options_take(struct polarys_batch *batch,
                                       const struct polarys_write_options *options,
                                       struct polarys_error *err)
 {
-    batch->options = options == NULL ? (struct polarys_write_options){0} : *options;
+    memset(&batch->options, 0, sizeof(batch->options));
+    if (options != NULL) {
+        batch->options = *options;
+    }
     batch->principal_size = 0;
     batch->conflict_count = 0;
     if (batch->operations.count == 0) {
@@ -363,6 +366,7 @@ static enum polarys_code one_commit(struct polarys_batch *batch,
     return code;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the embedded API names each thing by itself */
 enum polarys_code polarys_db_put(struct polarys_db *db, const char *database, const char *table,
                                  struct polarys_slice key, const struct polarys_value *value,
                                  const struct polarys_write_options *options,
@@ -381,6 +385,7 @@ enum polarys_code polarys_db_put(struct polarys_db *db, const char *database, co
     return one_commit(batch, options, result, err);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the embedded API names each thing by itself */
 enum polarys_code polarys_db_delete(struct polarys_db *db, const char *database, const char *table,
                                     struct polarys_slice key,
                                     const struct polarys_write_options *options,

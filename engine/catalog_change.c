@@ -447,12 +447,13 @@ static enum polarys_code change_run_held(struct change *change,
     return code == POLARYS_OK ? change_commit(change, options, result, err) : code;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): what a change names, and where its outcome goes */
 static enum polarys_code change_run(struct polarys_db *db, enum change_kind kind,
                                     const char *database, const char *table,
                                     const struct polarys_write_options *options,
                                     struct polarys_write_result *result, struct polarys_error *err)
 {
-    struct polarys_write_result ignored;
+    struct polarys_write_result ignored = {0};
     struct change change = {
         .db = db, .kind = kind, .database = db_database_name(database), .table = table};
     result = result == NULL ? &ignored : result;

@@ -23,6 +23,7 @@ static enum polarys_code fail_future(uint64_t version, uint64_t newest, struct p
     return code;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): one look-up with all that it depends on */
 enum polarys_code db_read_document(struct polarys_db *db, struct polarys_slice tree_key,
                                    uint64_t snapshot, bool is_newest, unsigned tree_flags,
                                    struct db_found *found, struct polarys_error *err)
@@ -114,6 +115,7 @@ static enum polarys_code read_newest(struct polarys_db *db, struct polarys_slice
     }
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the embedded API names each thing by itself */
 enum polarys_code polarys_db_get(struct polarys_db *db, const char *database, const char *table,
                                  struct polarys_slice key,
                                  const struct polarys_read_options *options,

@@ -283,7 +283,7 @@ enum polarys_code polarys_scan_next(struct polarys_scan *scan, bool *has_documen
 {
     *has_document = false;
     for (;;) {
-        bool has_entry;
+        bool has_entry = false;
         enum polarys_code code = POLARYS_OK;
         if (scan->iterator == NULL) {
             code = lease_keep(scan, err);
@@ -330,6 +330,7 @@ uint64_t polarys_scan_version(const struct polarys_scan *scan)
     return scan->snapshot;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the embedded API names each thing by itself */
 enum polarys_code polarys_table_count(struct polarys_db *db, const char *database,
                                       const char *table, const struct polarys_read_options *options,
                                       bool (*should_stop)(void *context), void *context,

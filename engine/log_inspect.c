@@ -150,8 +150,7 @@ static enum polarys_code keyring_of_segment(const char *path, const char *master
     while (size > 0 && path[size - 1] != '/') {
         size--;
     }
-    memcpy(dir, path, size);
-    memcpy(dir + size, "..", 3);
+    (void)snprintf(dir, sizeof(dir), "%.*s..", (int)size, path);
     struct master_key key;
     enum polarys_code code = master_key_read_file(vfs_posix(), master_key_file, &key, err);
     if (code == POLARYS_OK) {

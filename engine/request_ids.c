@@ -55,6 +55,7 @@ static enum polarys_code record_read(const struct stored_value *stored,
     return POLARYS_OK;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): one look-up with all that it depends on */
 enum polarys_code request_id_find(struct polarys_db *db, struct polarys_slice key,
                                   const uint8_t hash[REQUEST_HASH_SIZE], uint64_t snapshot,
                                   unsigned tree_flags, struct request_answer *answer,

@@ -80,6 +80,9 @@ static bool base64_take(const struct object_member *member, uint8_t **bytes, siz
         *bytes = grown;
         *capacity = needed;
     }
+    if (*bytes == NULL) {
+        return false;
+    }
     text = (char *)*bytes + text_base64_room(text_size);
     size_t count = 0;
     for (size_t i = 1; i + 1 < text_size; i++) {
@@ -98,7 +101,7 @@ static bool key_base64_take(struct import_line *line, const struct object_member
     size_t size = 0;
     bool is_ok = base64_take(member, &bytes, &capacity, &size);
 
-    if (is_ok && size <= POLARYS_KEY_BYTES_MAX) {
+    if (is_ok && bytes != NULL && size <= POLARYS_KEY_BYTES_MAX) {
         memcpy(line->key, bytes, size);
         line->record.key = line->key;
         line->record.key_size = size;

@@ -38,6 +38,8 @@ enum mutex_rank {
     MUTEX_RANK_LOG = 160, /* log lines */
 };
 
+/* NO_THREAD_SAFETY_ANALYSIS marks functions that release a mutex which their caller holds, and take it
+ * again: the analysis of C has no word for that. The ranks still watch them. */
 #if defined(__clang__)
 #define CAPABILITY(name) __attribute__((capability(name)))
 #define REQUIRES(...) __attribute__((requires_capability(__VA_ARGS__)))

@@ -55,7 +55,8 @@ static void sequence_account_locked(struct commit_path *path, const struct commi
     }
 }
 
-static void stage_sequence_locked(struct commit_path *path, const struct commit_plan *plan)
+NO_THREAD_SAFETY_ANALYSIS static void stage_sequence_locked(struct commit_path *path,
+                                                            const struct commit_plan *plan)
 {
     struct commit_pass pass = {.may_take = commit_may_take_locked(path),
                                .is_disk_low = path->is_disk_low,
@@ -121,7 +122,8 @@ static void write_failed_locked(struct commit_path *path, const struct polarys_e
     atomic_store(&path->is_broken, true);
 }
 
-static void stage_write_locked(struct commit_path *path, const struct commit_plan *plan)
+NO_THREAD_SAFETY_ANALYSIS static void stage_write_locked(struct commit_path *path,
+                                                         const struct commit_plan *plan)
 {
     if (path->in_flight->commit_count == 0) {
         struct commit_group *group = path->gathering;
@@ -152,7 +154,8 @@ static void stage_write_locked(struct commit_path *path, const struct commit_pla
 }
 
 /* The log is broken: everything that waits is failed, and the owner told once. */
-static void stage_fail_locked(struct commit_path *path, const struct commit_plan *plan)
+NO_THREAD_SAFETY_ANALYSIS static void stage_fail_locked(struct commit_path *path,
+                                                        const struct commit_plan *plan)
 {
     struct commit_request_list finished = {NULL, NULL};
     bool is_told = path->is_failure_told;

@@ -213,7 +213,7 @@ void commit_thread_wake_locked(struct commit_path *path)
     }
 }
 
-static void thread_sleep_locked(struct commit_path *path)
+NO_THREAD_SAFETY_ANALYSIS static void thread_sleep_locked(struct commit_path *path)
 {
     uint64_t due_ns = earlier_ns(sync_due_ns_locked(path), retry_due_ns_locked(path));
     uint64_t wait_ns = 0;

@@ -90,8 +90,9 @@ static void call_back_all(struct commit_request_list *list)
     }
 }
 
-void commit_report_locked(struct commit_path *path, struct commit_request_list *finished,
-                          const struct commit_plan *plan)
+NO_THREAD_SAFETY_ANALYSIS void commit_report_locked(struct commit_path *path,
+                                                    struct commit_request_list *finished,
+                                                    const struct commit_plan *plan)
 {
     struct commit_request_list callbacks = {NULL, NULL};
     struct commit_waiter *wakes = NULL;
@@ -162,8 +163,9 @@ static void wait_with_others_locked(struct commit_path *path, const struct commi
 }
 
 /* REQUIRES: path->mutex, which is released; the request is not done. */
-static void sleep_until_done(struct commit_path *path, struct commit_request *request,
-                             const struct commit_plan *plan)
+NO_THREAD_SAFETY_ANALYSIS static void sleep_until_done(struct commit_path *path,
+                                                       struct commit_request *request,
+                                                       const struct commit_plan *plan)
 {
     struct commit_waiter *waiter = waiter_take_locked(path);
     if (waiter == NULL) {
@@ -182,7 +184,8 @@ static void sleep_until_done(struct commit_path *path, struct commit_request *re
     waiter_give_back(path, waiter);
 }
 
-enum polarys_code commit_wait(struct commit_path *path, struct commit_request *request)
+NO_THREAD_SAFETY_ANALYSIS enum polarys_code commit_wait(struct commit_path *path,
+                                                        struct commit_request *request)
 {
     if (!commit_enqueue(path, request, COMMIT_WAIT_PENDING)) {
         return request->code;

@@ -133,6 +133,7 @@ static void canvas_pieces(const struct canvas *canvas, struct range_cover *cover
             continue;
         }
         struct range_delete *last = cover->count == 0 ? NULL : &cover->pieces[cover->count - 1];
+        /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): pieces below count are set */
         if (last != NULL && last->version == canvas->versions[cell] &&
             slice_equal(last->end, canvas->bounds[cell])) {
             last->end = canvas->bounds[cell + 1];

@@ -120,8 +120,8 @@ void tree_flush_finish(struct tree *tree, enum polarys_code code, const struct p
 {
     mutex_lock(&tree->mutex);
     tree->is_flush_put_off = code == POLARYS_WOULD_BLOCK;
-    bool is_news = code != POLARYS_WOULD_BLOCK &&
-                   note_result_locked(tree, &tree->flush_failure, code, err);
+    bool is_news =
+        code != POLARYS_WOULD_BLOCK && note_result_locked(tree, &tree->flush_failure, code, err);
     mutex_unlock(&tree->mutex);
     if (is_news) {
         tell(tree, "flush", code, err);
@@ -250,6 +250,7 @@ enum polarys_code tree_compact_range(struct tree *tree, struct polarys_slice sta
     while (tree->manual != NULL) {
         (void)executor_wait(tree->options.executor, &tree->changed, &tree->mutex, 0);
     }
+    /* cppcheck-suppress autoVariables; taken out again before this function returns */
     tree->manual = &manual;
     manual.first_id = manifest_file_id_next(tree->options.manifest);
     tree_compact_schedule_locked(tree);

@@ -108,6 +108,7 @@ static enum polarys_code finish(struct get_walk *walk, struct tree_value *value)
 }
 
 /* The slot's holder is the only one that writes; statistics read beside it. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): written through an atomic */
 static void count(uint64_t *counter, uint64_t more)
 {
     __atomic_store_n(counter, *counter + more, __ATOMIC_RELAXED);

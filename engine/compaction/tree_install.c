@@ -134,7 +134,7 @@ static enum polarys_code prepare(struct tree *tree, const struct tree_install *i
     work->placed = calloc(output_count + install->moved_count + 1, sizeof(work->placed[0]));
     work->version = tree_version_create();
     if (work->placed == NULL || work->version == NULL) {
-        return POLARYS_NO_MEMORY;
+        return POLARYS_NO_MEMORY; /* the caller frees what `work` holds */
     }
     enum polarys_code code = place_outputs(install, work);
     if (code == POLARYS_OK) {
@@ -143,6 +143,7 @@ static enum polarys_code prepare(struct tree *tree, const struct tree_install *i
     if (code == POLARYS_OK) {
         /* Only an installation replaces levels, so these stay current until ours are. */
         struct tree_version *current = __atomic_load_n(&tree->current, __ATOMIC_ACQUIRE);
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the caller frees what `work` holds */
         code = tree_levels_derive(current->levels, install->removed, install->removed_count,
                                   work->placed, work->placed_count, &tree->shape, &work->levels);
     }

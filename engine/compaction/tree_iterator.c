@@ -447,6 +447,7 @@ static const struct entry_iterator_vtable tree_iterator_vtable = {
     .destroy = tree_destroy,
 };
 
+/* NOLINTNEXTLINE(readability-function-size): bounds, version and flags make up one walk */
 enum polarys_code tree_iterator_create(struct tree *tree, struct polarys_slice start,
                                        struct polarys_slice end, uint64_t snapshot, unsigned flags,
                                        struct entry_iterator **out, struct polarys_error *err)

@@ -178,6 +178,7 @@ static bool is_removed(const struct manifest_removed *removed, size_t removed_co
     return false;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): what goes, what comes, and the shape */
 enum polarys_code tree_levels_derive(const struct tree_levels *from,
                                      const struct manifest_removed *removed, size_t removed_count,
                                      const struct tree_placed_file *added, size_t added_count,
@@ -289,22 +290,31 @@ void tree_levels_range(const struct tree_levels *levels, uint32_t level, struct 
     }
 }
 
+/* Whether a file of this level reaches into [start, end]. */
+static bool level_overlaps(const struct tree_levels *levels, uint32_t level,
+                           struct polarys_slice start, struct polarys_slice end)
+{
+    POLARYS_ASSERT(level < MANIFEST_LEVELS);
+    if (level > 0) {
+        size_t first = first_reaching(levels, level, start);
+        /* cppcheck-suppress arrayIndexOutOfBoundsCond; asserted above */
+        return first < levels->counts[level] &&
+               slice_compare(tree_file_smallest(levels->files[level][first]), end) <= 0;
+    }
+    for (size_t i = 0; i < levels->counts[0]; i++) {
+        if (tree_file_overlaps(levels->files[0][i], start, end)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool tree_levels_overlap(const struct tree_levels *levels, uint32_t level,
                          struct polarys_slice start, struct polarys_slice end)
 {
     for (; level < MANIFEST_LEVELS; level++) {
-        if (level == 0) {
-            for (size_t i = 0; i < levels->counts[0]; i++) {
-                if (tree_file_overlaps(levels->files[0][i], start, end)) {
-                    return true;
-                }
-            }
-        } else {
-            size_t first = first_reaching(levels, level, start);
-            if (first < levels->counts[level] &&
-                slice_compare(tree_file_smallest(levels->files[level][first]), end) <= 0) {
-                return true;
-            }
+        if (level_overlaps(levels, level, start, end)) {
+            return true;
         }
     }
     return false;

@@ -97,6 +97,7 @@ static enum polarys_code find_data_block(const struct lookup *lookup, struct tab
                    : table_block_corrupt(table, TABLE_BLOCK_INDEX, partition.index.offset, err);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): one look-up with all that it depends on */
 enum polarys_code table_get(struct table *table, struct polarys_slice key, uint64_t snapshot,
                             unsigned flags, bool *is_found, struct entry *found,
                             struct cached_block **pin, struct polarys_error *err)

@@ -49,7 +49,7 @@ bool table_file_name_parse(const char *name, uint64_t *file_id)
 {
     uint64_t id = 0;
     size_t digits = 0;
-    for (; hex_digit(name[digits]) >= 0 && digits < 16; digits++) {
+    for (; digits < 16 && hex_digit(name[digits]) >= 0; digits++) {
         id = id << 4 | (uint64_t)hex_digit(name[digits]);
     }
     /* Ids past 12 digits are written longer, without leading zeros: one name an id. */

@@ -109,6 +109,7 @@ static struct http_answer path_answer(struct http *http, const char *path)
     return answer_of(MHD_HTTP_NOT_FOUND, "there are /livez, /readyz, /startupz and /metrics\n");
 }
 
+/* NOLINTNEXTLINE(readability-function-size): libmicrohttpd's callback */
 static enum MHD_Result request_handle(void *context, struct MHD_Connection *connection,
                                       const char *url, const char *method, const char *version,
                                       const char *upload, size_t *upload_size, void **request)
@@ -209,11 +210,15 @@ static enum polarys_code socket_listen(const char *address_text, int *out, uint1
     code = address_listen(list, out, err);
     freeaddrinfo(list);
     if (code == POLARYS_OK) {
-        struct sockaddr_storage bound;
+        union {
+            struct sockaddr any;
+            struct sockaddr_in v4;
+            struct sockaddr_in6 v6;
+        } bound;
         socklen_t size = sizeof(bound);
-        if (getsockname(*out, (struct sockaddr *)&bound, &size) == 0) {
-            *port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
-                                                      : ((struct sockaddr_in *)&bound)->sin_port);
+        memset(&bound, 0, sizeof(bound));
+        if (getsockname(*out, &bound.any, &size) == 0) {
+            *port = ntohs(bound.any.sa_family == AF_INET6 ? bound.v6.sin6_port : bound.v4.sin_port);
         }
     }
     return code;

@@ -21,6 +21,7 @@ uint64_t metrics_bucket_bound_ns(unsigned bucket)
     return bucket == METRICS_BUCKETS - 1 ? UINT64_MAX : bounds_us[bucket] * TIMING_NS_PER_US;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): written through an atomic */
 static void counter_add(uint64_t *counter, uint64_t value)
 {
     __atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + value, __ATOMIC_RELAXED);

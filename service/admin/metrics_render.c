@@ -84,6 +84,7 @@ static void calls_render(struct exposition *out, const struct server *server)
 }
 
 /* A histogram over powers of two. `scale_ns`: of one unit, for seconds; 0: plain numbers. */
+/* NOLINTNEXTLINE(readability-function-size): one series with its names and its unit */
 static void log2_render(struct exposition *out, const char *name, const char *help,
                         const uint64_t *buckets, unsigned count, bool is_seconds, uint64_t sum_ns)
 {

@@ -22,7 +22,7 @@ static const uint64_t fnv_start = UINT64_C(0xcbf29ce484222325);
 static uint64_t digest_add(uint64_t digest, const void *data, size_t size)
 {
     const uint64_t prime = UINT64_C(0x100000001b3);
-    const uint8_t *bytes = data;
+    const uint8_t *bytes = data != NULL ? data : (const uint8_t *)"";
     digest = (digest ^ size) * prime;
     for (size_t i = 0; i < size; i++) {
         digest = (digest ^ bytes[i]) * prime;

@@ -63,6 +63,7 @@ void response_header_make(const struct server *server, uint64_t seen,
     uint8_t token[SERVER_TOKEN_SIZE];
     token_make(server, seen, token);
     uint64_t durable = polarys_db_durable_version(server->db);
+    /* cppcheck-suppress ctuuninitvar; it is filled here */
     uint8_t *at = header->bytes;
     memcpy(at, server->header_fixed, server->header_fixed_size);
     at += server->header_fixed_size;

@@ -4,7 +4,8 @@
 # Every RPC from `buf curl`, which knows of the protos only what the server's reflection tells it: JSON in, JSON out,
 # errors with their details. The methods called are compared with the list that reflection gives. A test is a function
 # test_*; a check that fails ends it.
-set -uo pipefail
+set -euo pipefail
+set +e # a check that fails ends its test, not the script
 
 source_dir=${POLARYS_SOURCE:-$PWD}
 build=${POLARYS_BUILD:-$source_dir/build}
