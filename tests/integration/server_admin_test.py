@@ -52,8 +52,11 @@ def test_calls_are_counted(server):
     for _ in range(3):
         server.put(b"k", json="1")
     fails(lambda: server.get(b"none"), Code.NOT_FOUND)
-    page = server.http("/metrics")[1]
     name = 'polarysdb_rpc_duration_seconds_count{method="polarys.v1.KvService/'
+    # A call is counted when its last operation has completed, a moment after its answer was read.
+    page, end = "", time.monotonic() + 5
+    while name + 'Get",code="NOT_FOUND"} 1' not in page and time.monotonic() < end:
+        page = server.http("/metrics")[1]
     assert name + 'Put",code="OK"} 3' in page
     assert name + 'Get",code="NOT_FOUND"} 1' in page
     calls = {call.method: call for call in server.admin.GetStatus(admin_pb2.GetStatusRequest(), timeout=5).calls}
