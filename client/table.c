@@ -174,11 +174,14 @@ static bool token_take(char **token, const ProtobufCBinaryData *from,
     if (from->len == 0) {
         return true;
     }
-    *token = strndup((const char *)from->data, from->len);
+    *token = malloc(from->len + 1);
     if (*token == NULL) {
         client_error_set(err, POLARYS_CLIENT_RESOURCE_EXHAUSTED, "no memory for a page token");
+        return false;
     }
-    return *token != NULL;
+    memcpy(*token, from->data, from->len);
+    (*token)[from->len] = '\0';
+    return true;
 }
 
 /* One page; `token` is replaced by the next page's (malloc'd, NULL at the end). */
