@@ -76,6 +76,7 @@ class Runner:
         env.update({
             "POLARYS_BUILD": build,
             "POLARYS_SOURCE": os.getcwd(),
+            "POLARYS_GEN_PYTHON": python,
             "POLARYSD": os.path.join(build, "polarysd"),
             "POLARYS": os.path.join(build, "polarys"),
             "PYTHONPATH": os.pathsep.join(path for path in paths if path),

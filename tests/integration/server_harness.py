@@ -21,7 +21,7 @@ import urllib.request
 
 BUILD = os.environ.get("POLARYS_BUILD", "build")
 PROGRAM = os.path.abspath(os.environ.get("POLARYSD", os.path.join(BUILD, "polarysd")))
-GENERATED = os.path.abspath(os.path.join(BUILD, "gen", "python"))
+GENERATED = os.path.abspath(os.environ.get("POLARYS_GEN_PYTHON", os.path.join(BUILD, "gen", "python")))
 if os.path.isdir(GENERATED):
     sys.path.insert(0, GENERATED)
 

@@ -9,12 +9,14 @@ import time
 
 BUILD = os.environ.get("POLARYS_BUILD", "build")
 SERVER = os.environ.get("POLARYSD", os.path.join(BUILD, "polarysd"))
-sys.path.insert(0, os.path.join(BUILD, "gen", "python"))
+# A sanitizer's build has no stubs of its own.
+GENERATED = os.environ.get("POLARYS_GEN_PYTHON", os.path.join(BUILD, "gen", "python"))
+sys.path.insert(0, GENERATED)
 
 import grpc  # noqa: E402
 
 # The generated packages grpc.health and grpc.reflection lie beside those of ours, not in the installed grpc.
-grpc.__path__.append(os.path.join(BUILD, "gen", "python", "grpc"))
+grpc.__path__.append(os.path.join(GENERATED, "grpc"))
 
 from google.protobuf import any_pb2  # noqa: E402,F401
 from google.rpc import error_details_pb2, status_pb2  # noqa: E402
