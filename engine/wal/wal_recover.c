@@ -38,11 +38,13 @@ static void chain_deinit(struct wal_chain *chain)
     free(chain->headers);
 }
 
-/* Adds the advice to a refusal that salvage may help with. */
+/* Adds what to do to a refusal over damage. */
 static enum polarys_code fail_damaged(struct polarys_error *err, enum polarys_code code,
                                       uint64_t segment_id, uint64_t offset)
 {
-    (void)polarys_wrap(err, code, "the log is damaged (see `polarys salvage`)");
+    (void)polarys_wrap(err, code,
+                       "the log is damaged, nothing was changed: put back a good copy "
+                       "(`polarys log inspect FILE` shows how far a segment is good)");
     wal_error_place(err, segment_id, offset);
     return code;
 }

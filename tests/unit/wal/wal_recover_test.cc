@@ -208,7 +208,7 @@ TEST_F(WalRecover, RefusesDamageThatALaterFrameShowsToHaveBeenSynced)
     EXPECT_EQ(POLARYS_CORRUPT, r.code);
     EXPECT_EQ("000000000001.wal", r.detail("file"));
     EXPECT_EQ(std::to_string(2 * block), r.detail("offset"));
-    EXPECT_NE(nullptr, strstr(r.err.message, "polarys salvage")) << r.err.message;
+    EXPECT_NE(nullptr, strstr(r.err.message, "polarys log inspect")) << r.err.message;
     EXPECT_EQ(1u, r.frames.size());
 }
 
