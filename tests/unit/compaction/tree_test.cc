@@ -208,6 +208,23 @@ TEST_F(Tree, SwitchesTheMemtableWhenItIsFullAndFlushesInTheBackground)
     }
 }
 
+TEST_F(Tree, FlushesNothingThatTheLogDoesNotHold)
+{
+    fill(0, 10);
+    world.durable_version = world.last_version - 1;
+    ASSERT_EQ(tree_memtable_switch(world.tree, &world.err), POLARYS_OK) << world.err.message;
+    for (int i = 0; i < 100; i++) {
+        sim_executor_run_one(world.executor);
+    }
+    EXPECT_EQ(tree_flushed_version(world.tree), 0u);
+    EXPECT_EQ(file_count(), 0u);
+    world.durable_version = world.last_version;
+    ASSERT_EQ(tree_flush_wait(world.tree, world.last_version, &world.err), POLARYS_OK)
+        << world.err.message;
+    EXPECT_EQ(file_count(), 1u);
+    EXPECT_EQ(world.get(key_of(9)), value_of(9));
+}
+
 TEST_F(Tree, RefusesRoomWhileTooManyMemtablesWaitThenSaysThatThereIsRoom)
 {
     tree_background_pause(world.tree);

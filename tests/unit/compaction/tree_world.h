@@ -142,6 +142,7 @@ class TreeWorld {
         options.room_made = room_made;
         options.failed = failed;
         options.version_time_ms = version_time_ms;
+        options.durable = durable;
         options.context = this;
         code = tree_open(&options, &tree, &err);
         return code;
@@ -307,12 +308,19 @@ class TreeWorld {
     {
         static_cast<TreeWorld *>(context)->failures.push_back(error->code);
     }
+    static polarys_code durable(void *context, uint64_t version, polarys_error *)
+    {
+        TreeWorld *world = static_cast<TreeWorld *>(context);
+        return version <= world->durable_version ? POLARYS_OK : POLARYS_WOULD_BLOCK;
+    }
+
     static uint64_t version_time_ms(void *, uint64_t version)
     {
         return 1000 + version;
     }
 
     sim_disk *disk = nullptr;
+    uint64_t durable_version = UINT64_MAX; /* in the log; the world has none of its own */
     sim_clock clock = {};
     sim_random random = {};
     master_key master = {};
