@@ -89,20 +89,39 @@ static void *starter_run(void *context)
     return NULL;
 }
 
+/* How to call the command line from here: the `polarys` beside this program, as built, or by its name. */
+static void command_find(char *command, size_t size)
+{
+    char path[CONFIG_TEXT_MAX];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    path[length < 0 ? 0 : length] = '\0';
+    char *slash = strrchr(path, '/');
+    if (slash != NULL) {
+        *slash = '\0';
+        int written = snprintf(command, size, "%s/polarys", path);
+        if (written > 0 && (size_t)written < size && access(command, X_OK) == 0) {
+            return;
+        }
+    }
+    (void)snprintf(command, size, "polarys");
+}
+
 static void welcome_print(const struct control *control)
 {
-    const char *endpoint = control->server->port == 7480 ? "" : " --endpoint 127.0.0.1:";
-    char port[8] = "";
-    if (endpoint[0] != '\0') {
-        (void)snprintf(port, sizeof(port), "%u", control->server->port);
+    char command[CONFIG_TEXT_MAX];
+    char endpoint[40] = "";
+    command_find(command, sizeof(command));
+    if (control->server->port != 7480) {
+        (void)snprintf(endpoint, sizeof(endpoint), " --endpoint 127.0.0.1:%u",
+                       control->server->port);
     }
     printf("\nPolarysDB %s for development: plain text, loopback only, master key in %s\n"
            "Try:\n"
-           "  polarys%s%s table create demo\n"
-           "  polarys%s%s put demo hello '{\"hello\": \"world\"}'\n"
-           "  polarys%s%s get demo hello\n\n",
-           polarys_version_text(), control->config->master_key_file, endpoint, port, endpoint, port,
-           endpoint, port);
+           "  %s%s table create demo\n"
+           "  %s%s put demo hello '{\"hello\": \"world\"}'\n"
+           "  %s%s get demo hello\n\n",
+           polarys_version_text(), control->config->master_key_file, command, endpoint, command,
+           endpoint, command, endpoint);
     (void)fflush(stdout);
 }
 
