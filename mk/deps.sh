@@ -24,6 +24,10 @@ if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     exit 0
 fi
 
+# make asks for two purposes at once; apt-get runs alone. (Essential packages bring flock.)
+exec 9<"${BASH_SOURCE[0]}"
+flock 9
+
 # dpkg-query fails when it knows nothing of one of them, which is what we ask.
 installed=" $({ dpkg-query -W -f '${Package} ${db:Status-Status}\n' "${wanted[@]}" 2>/dev/null || true; } |
     awk '$2 == "installed" { print $1 }' | tr '\n' ' ') "
@@ -58,10 +62,10 @@ trap '[[ -z $made_policy ]] || "${as_root[@]}" rm -f "$policy"' EXIT
 log=$(mktemp)
 install() {
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        "${missing[@]}" </dev/null >"$log" 2>&1
+        -o DPkg::Lock::Timeout=600 "${missing[@]}" </dev/null 9<&- >"$log" 2>&1
 }
 update() {
-    "${as_root[@]}" apt-get update </dev/null >"$log" 2>&1 || true
+    "${as_root[@]}" apt-get update </dev/null 9<&- >"$log" 2>&1 || true
 }
 
 have_lists=$(find /var/lib/apt/lists -maxdepth 1 \( -name '*_Packages' -o -name '*_Packages.lz4' \) 2>/dev/null | head -n 1)
