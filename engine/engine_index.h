@@ -35,8 +35,8 @@ enum polarys_index_kind {
 };
 
 enum polarys_index_state {
-    POLARYS_INDEX_BUILDING = 1,
-    POLARYS_INDEX_READY = 2,
+    POLARYS_INDEX_STATE_BUILDING = 1,
+    POLARYS_INDEX_STATE_READY = 2,
     POLARYS_INDEX_FAILED =
         3, /* e.g. a unique index over documents that are not; says why; drop it */
 };
