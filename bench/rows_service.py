@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 import servers
-from harness import OURS, row_absolute, row_make, run_json, take_turns
+from harness import OURS, medians, row_absolute, row_make, run_json, take_turns
 from rows_engine import engine_run
 
 ECHO, LOG, INLINE = "echo", "echo log", "echo inline"
@@ -75,6 +75,17 @@ def call_rows(context, wanted, ours, floors):
         samples = turns([OURS, LOG], "mixed", in_flight=1000, rate=4000)
         yield row_make("service", "mixed, 95 % reads, 4,000/s at fixed times, p99", samples, metric="p99_us", unit="us",
                        less_is_better=True)
+
+
+def hot_rows(context, wanted, ours):
+    """Writers that all change one key: each update reads it first, so every two of them conflict."""
+    name = "Update of one key by 64 writers, least done beside most"
+    if wanted(name):
+        samples = [load(context, ours, "hot", in_flight=64, connections=8) for _ in range(context.scale["runs"])]
+        row = row_absolute("service", name, statistics.median(s["writer_done_min"] / max(1, s["writer_done_max"]) for s in samples),
+                           "", 0.5)
+        row["contestants"][OURS].update(medians(samples))
+        yield row
 
 
 def etcd_rows(context, wanted, ours):
@@ -162,6 +173,7 @@ def rows(context, wanted):
         try:
             yield from call_rows(context, wanted, ours, made)
             yield from stream_rows(context, wanted, ours, made)
+            yield from hot_rows(context, wanted, ours)
             yield from etcd_rows(context, wanted, ours)
             yield from redis_rows(context, wanted, ours)
             yield from connection_rows(context, wanted, ours, made)

@@ -45,7 +45,9 @@ struct load_result {
     struct histogram latencies_more; /* of the writes of `mixed` */
     uint64_t done;                   /* calls, or messages */
     uint64_t records;
-    uint64_t bytes; /* of answers */
+    uint64_t bytes;           /* of answers */
+    uint64_t writer_done_min; /* of all calls in flight, the one that got least done, and most */
+    uint64_t writer_done_max;
     uint64_t failures;
     char failure[256]; /* the first one */
     double seconds;
@@ -71,6 +73,7 @@ struct load_target {
 enum load_kind {
     LOAD_GET,
     LOAD_PUT,
+    LOAD_UPDATE, /* of one key by all: a read-modify-write that conflicts with every other */
     LOAD_ETCD_RANGE,
     LOAD_ETCD_RANGE_LOCAL,
     LOAD_ETCD_PUT,
@@ -119,6 +122,8 @@ const char *load_message_method(enum load_kind kind);
 size_t load_message_write(enum load_kind kind, const struct load_settings *settings, uint64_t key,
                           uint64_t *random, uint8_t *to);
 size_t load_message_create_table(const struct load_settings *settings, uint8_t *to);
+/* A put of the document that LOAD_UPDATE updates. */
+size_t load_message_hot(const struct load_settings *settings, uint8_t *to);
 size_t load_message_scan(const struct load_settings *settings, uint8_t *to);
 size_t load_message_write_open(const struct load_settings *settings, uint8_t *to);
 size_t load_message_write_close(uint8_t *to);

@@ -3,6 +3,7 @@
  * The bytes of the messages, by hand: proto/polarys/v1/{kv,bulk,table}.proto, and the two of etcd's rpc.proto
  * that are measured beside them. Field numbers stand at their use.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "bench/load/load.h"
@@ -10,6 +11,8 @@
 enum wire_type { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5 };
 
 enum { VARINT_SIZE_MAX = 10, RECORD_OVERHEAD_MAX = 48 };
+
+static const char HOT_KEY[] = "hot";
 
 static uint8_t *varint_put(uint8_t *to, uint64_t value)
 {
@@ -71,6 +74,14 @@ static uint8_t *durability_put(uint8_t *to, const struct load_settings *settings
     return settings->durability == 0 ? to : number_put(to, 12, settings->durability);
 }
 
+/* A merge patch that sets one member to the number. */
+static uint8_t *patch_put(uint8_t *to, uint32_t field, uint64_t number)
+{
+    char patch[40];
+    int size = snprintf(patch, sizeof(patch), "{\"n\":%llu}", (unsigned long long)number);
+    return bytes_put(to, field, patch, (size_t)size);
+}
+
 const char *load_message_method(enum load_kind kind)
 {
     switch (kind) {
@@ -78,6 +89,8 @@ const char *load_message_method(enum load_kind kind)
         return "/polarys.v1.KvService/Get";
     case LOAD_PUT:
         return "/polarys.v1.KvService/Put";
+    case LOAD_UPDATE:
+        return "/polarys.v1.KvService/Update";
     case LOAD_ETCD_RANGE:
     case LOAD_ETCD_RANGE_LOCAL:
         return "/etcdserverpb.KV/Range";
@@ -100,6 +113,11 @@ size_t load_message_write(enum load_kind kind, const struct load_settings *setti
             to = durability_put(value_put(to, 4, settings->value_size, random), settings);
         }
         break;
+    case LOAD_UPDATE:
+        to = bytes_put(to, 2, settings->table, strlen(settings->table));
+        to = bytes_put(to, 3, HOT_KEY, strlen(HOT_KEY));
+        to = durability_put(patch_put(to, 4, key), settings);
+        break;
     case LOAD_ETCD_RANGE:
     case LOAD_ETCD_RANGE_LOCAL:
         to = key_put(to, 1, key);
@@ -118,6 +136,16 @@ size_t load_message_write(enum load_kind kind, const struct load_settings *setti
 size_t load_message_create_table(const struct load_settings *settings, uint8_t *to)
 {
     return (size_t)(bytes_put(to, 2, settings->table, strlen(settings->table)) - to);
+}
+
+size_t load_message_hot(const struct load_settings *settings, uint8_t *to)
+{
+    static const char document[] = "{\"n\":0}";
+    uint8_t value[16];
+    uint8_t *value_end = bytes_put(value, 1, document, strlen(document)); /* Value.json */
+    uint8_t *end = bytes_put(to, 2, settings->table, strlen(settings->table));
+    end = bytes_put(end, 3, HOT_KEY, strlen(HOT_KEY));
+    return (size_t)(bytes_put(end, 4, value, (size_t)(value_end - value)) - to);
 }
 
 size_t load_message_scan(const struct load_settings *settings, uint8_t *to)

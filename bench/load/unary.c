@@ -29,6 +29,7 @@ struct unary_call {
     grpc_status_code status;
     uint32_t connection;
     uint64_t begin_ns;
+    uint64_t done; /* that counted */
     bool is_write;
     struct unary_call *next; /* in the list of free ones */
 };
@@ -115,6 +116,7 @@ static void call_end(struct unary_run *run, struct unary_call *call, uint64_t no
         histogram_add(call->is_write && run->unary->read_share > 0 ? &result->latencies_more
                                                                    : &result->latencies,
                       now_ns - call->begin_ns);
+        call->done++;
         result->done++;
         result->records++;
         result->bytes += grpc_byte_buffer_length(call->answer);
@@ -264,6 +266,18 @@ static void paced_run(struct unary_run *run)
     pthread_join(pacer, NULL);
 }
 
+/* How even the calls in flight got on. */
+static void writers_compare(struct unary_run *run)
+{
+    struct load_result *result = run->result;
+    result->writer_done_min = run->calls[0].done;
+    for (uint32_t i = 0; i < run->settings->in_flight; i++) {
+        uint64_t done = run->calls[i].done;
+        result->writer_done_min = done < result->writer_done_min ? done : result->writer_done_min;
+        result->writer_done_max = done > result->writer_done_max ? done : result->writer_done_max;
+    }
+}
+
 void load_unary_run(struct load_target *target, const struct load_unary *unary,
                     struct load_result *result)
 {
@@ -285,5 +299,6 @@ void load_unary_run(struct load_target *target, const struct load_unary *unary,
         }
         queue_read(run);
     }
+    writers_compare(run);
     run_deinit(run);
 }
