@@ -10,6 +10,7 @@
 
 #include "engine/base/assert.h"
 #include "engine/document/document.h"
+#include "engine/document/json_value.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -39,16 +40,6 @@ const uint8_t *json_scan_number(const uint8_t *at, const uint8_t *end, struct js
 const uint8_t *json_scan_word(const uint8_t *at, const uint8_t *end, struct json_fault *fault);
 
 /* ---- checked text ---- */
-
-enum json_type {
-    JSON_NULL,
-    JSON_FALSE,
-    JSON_TRUE,
-    JSON_NUMBER,
-    JSON_STRING,
-    JSON_ARRAY,
-    JSON_OBJECT,
-};
 
 /* The value of checked text: without the space around it. */
 struct polarys_slice json_value_trim(struct polarys_slice text);
