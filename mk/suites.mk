@@ -28,12 +28,12 @@ ASAN_PROGRAMS := $(UNIT_PROGRAMS) $(filter $(ASAN_KINDS:%=check-%),$(KIND_PROGRA
 ASAN_SERVER = $(if $(INTEGRATION_SCRIPTS),$(patsubst $(BUILD)/%,$(BUILD_ASAN)/%,$(POLARYSD) $(POLARYS)))
 TSAN_PROGRAMS := $(filter $(CONCURRENT:%=unit-%),$(UNIT_PROGRAMS))
 # Kinds that run for long belong to test-long only.
-LONG_KINDS := sim history
+LONG_KINDS := sim
 SHORT_PROGRAMS := $(UNIT_PROGRAMS) $(filter-out $(LONG_KINDS:%=check-%),$(KIND_PROGRAMS))
 
-# Scripts against the real server.
+# Scripts against the real server, and those that judge what its clients saw.
 INTEGRATION_SCRIPTS := $(sort $(wildcard tests/integration/*_test.py tests/integration/*_test.sh \
-	tests/integration/*/*_test.mjs tests/integration/*/*_test.js tests/integration/*/*_test.py))
+	tests/integration/*/*_test.mjs tests/integration/*/*_test.js tests/integration/*/*_test.py tests/history/*_test.py))
 INTEGRATION_NODE := tests/integration/node
 NODE_MODULES := $(if $(wildcard $(INTEGRATION_NODE)/package.json),$(BUILD)/node.stamp)
 # $(call scripts_named,prefix): against the server of the plain build, or of the build that the prefix names.
