@@ -91,7 +91,7 @@ CXXFLAGS_ALL = -std=c++17 $(COMMON_FLAGS) -fPIE $(CXXFLAGS)
 LDFLAGS_ALL = -pthread $(INSTRUMENT) $(LINK_HARDENING) $(LDFLAGS)
 DEPFLAGS = -MMD -MP -MF $(@:.o=.d)
 
-ENGINE_LIBS := -lprotobuf-c -lcrypto -lzstd -lxxhash -lisal -lyajl -lm
+ENGINE_LIBS := -lprotobuf-c -lcrypto -lzstd -lxxhash -lisal -lyajl -licuuc -lstemmer -lm
 CLIENT_LIBS := -lgrpc -lgpr -lprotobuf-c
 CLI_LIBS := -lgrpc -lgpr -lssl -lcrypto -ledit -lyajl
 SERVICE_LIBS := -lgrpc -lgpr -lprotobuf-c -lssl -lcrypto -lev -lmicrohttpd -lyaml -lyajl

@@ -5,7 +5,7 @@
  *
  *   make BUILD=build build/libpolarysdb.a
  *   cc -std=c17 -D_GNU_SOURCE -I. tests/fuzz/corpus/make_log_seeds.c build/libpolarysdb.a \
- *       -lprotobuf-c -lcrypto -lzstd -lxxhash -lisal -lyajl -lm -o build/make_log_seeds
+ *       -lprotobuf-c -lcrypto -lzstd -lxxhash -lisal -lyajl -licuuc -lstemmer -lm -o build/make_log_seeds
  *   build/make_log_seeds tests/fuzz/corpus
  */
 #include <stdio.h>
