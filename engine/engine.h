@@ -374,6 +374,7 @@ POLARYS_API NODISCARD enum polarys_code polarys_db_execute(struct polarys_db *db
 /* ---- scans ---- */
 
 struct polarys_scan;
+struct polarys_txn; /* engine_txn.h */
 
 /* Zero-initialise. Slices are copied. */
 struct polarys_scan_options {
@@ -383,8 +384,11 @@ struct polarys_scan_options {
     struct polarys_slice end;    /* exclusive; empty: to the last; likewise */
     struct polarys_slice prefix; /* only keys that begin with it; empty: all */
     bool is_reverse;
-    uint64_t version; /* as polarys_read_options */
+    uint64_t version; /* as polarys_read_options; not beside txn */
     unsigned flags;   /* polarys_read_flags */
+    /* NULL: none. Else the scan sees what the transaction sees as it is opened, in the transaction's
+     * database, and what it walks over joins the read set; it holds a reference. */
+    struct polarys_txn *txn;
 };
 
 /* Pins its version with a lease until closed. Errors: as polarys_db_get, TOO_MANY_CALLS. */

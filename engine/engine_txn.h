@@ -27,7 +27,10 @@ enum {
     POLARYS_TXN_LOCK_TIMEOUT_DEFAULT_MS = 5000,
     POLARYS_TXNS_MAX = 10000,                /* open at once */
     POLARYS_TXN_READS_MAX = 1000000,         /* keys and ranges in one read set */
-    POLARYS_TXN_BYTES_MAX = 64 << 20,        /* read set and writes of one transaction */
+    POLARYS_TXN_BYTES_MAX = 64 << 20,        /* read set, locks and writes of one transaction */
+    POLARYS_TXN_LOCKS_MAX = 200000,          /* held by one transaction */
+    POLARYS_TXN_LOCK_RANGES_MAX = 1000,      /* of them ranges */
+    POLARYS_TXN_REMEMBERED_MS = 60000,       /* how long an end that left no record is known */
     POLARYS_TRANSACT_OPERATIONS_MAX = 10000, /* of one single-shot transaction, both branches */
 };
 
@@ -91,47 +94,58 @@ POLARYS_API void polarys_txn_detach(struct polarys_txn *txn);
 /* ---- reading ---- */
 
 /*
+ * `flags` of this and of the writing functions: polarys_read_flags. Without POLARYS_READ_MEMORY_ONLY they wait
+ * for files, for locks (up to the lock timeout) and for another call of the transaction that is under way;
+ * with it they answer WOULD_BLOCK instead, having changed nothing: try again from a thread that may wait
+ * (polarys_db_execute), or take the lock with polarys_txn_lock first.
+ *
+ * DEADLOCK ends the transaction and gives its locks back; so does TXN_CONFLICT, which tells early what the
+ * commit would have told. After any other error it goes on as if the call had not been made.
+ */
+
+/*
  * As polarys_db_get, seen from within. `for_update` locks the key exclusively in pessimistic mode and puts
- * it in the read set at every level. In pessimistic mode this waits for locks (up to the lock timeout)
- * unless flags hold POLARYS_READ_MEMORY_ONLY: then WOULD_BLOCK, also where another call of the transaction
- * is under way.
+ * it in the read set at every level. What the transaction wrote itself has version 0 and borrows from the
+ * transaction: it lives as long as the reference.
  * Errors: those of polarys_db_get; TXN_NOT_FOUND (it is over), LOCK_TIMEOUT, DEADLOCK (detail "cycle": the
- * ids in hex, in order), TXN_TOO_OLD, TOO_LARGE (POLARYS_TXN_READS_MAX).
+ * ids in hex, in order, as many as fit), TXN_CONFLICT (pessimistic SNAPSHOT: changed since the snapshot),
+ * TXN_TOO_OLD, TOO_LARGE (POLARYS_TXN_READS_MAX), MEMORY_LIMIT.
  */
 POLARYS_API NODISCARD enum polarys_code polarys_txn_get(struct polarys_txn *txn, const char *table,
                                                         struct polarys_slice key, bool for_update,
                                                         unsigned flags,
                                                         struct polarys_document *document,
                                                         struct polarys_error *err);
-/* The version that the next statement reads. */
+/* The snapshot, or 0 before the first statement and where each statement has a version of its own. */
 POLARYS_API uint64_t polarys_txn_version(struct polarys_txn *txn);
+/* Scans and queries name the transaction in their options. */
 
 /* ---- writing: kept until the commit ---- */
 
-/* As the batch functions of the same names. In pessimistic mode each waits for its locks; call
- * polarys_txn_lock first where waiting is not wanted. Errors: also TXN_NOT_FOUND, LOCK_TIMEOUT, DEADLOCK,
- * TOO_LARGE (POLARYS_TXN_BYTES_MAX). */
+/* As the batch functions of the same names. Errors: also TXN_NOT_FOUND, LOCK_TIMEOUT, DEADLOCK, TXN_CONFLICT,
+ * TOO_LARGE (POLARYS_TXN_BYTES_MAX), MEMORY_LIMIT; BAD_ARGUMENT in a read-only transaction. */
 POLARYS_API NODISCARD enum polarys_code polarys_txn_put(struct polarys_txn *txn, const char *table,
                                                         struct polarys_slice key,
                                                         const struct polarys_value *value,
-                                                        struct polarys_error *err);
-/* *existed (may be NULL) tells whether the document was there, as the transaction sees it. */
+                                                        unsigned flags, struct polarys_error *err);
+/* *existed (may be NULL: not looked at) tells whether the document was there, as the transaction sees it. */
 POLARYS_API NODISCARD enum polarys_code polarys_txn_delete(struct polarys_txn *txn,
                                                            const char *table,
-                                                           struct polarys_slice key, bool *existed,
+                                                           struct polarys_slice key, unsigned flags,
+                                                           bool *existed,
                                                            struct polarys_error *err);
+/* patch->bytes: the merge patch; patch->expires_at_ms: UINT64_MAX keeps what it was; its kind is ignored.
+ * At READ_COMMITTED the patch is worked out again on what the commit finds. */
 POLARYS_API NODISCARD enum polarys_code polarys_txn_update(
     struct polarys_txn *txn, const char *table, struct polarys_slice key,
-    struct polarys_slice json_patch, uint64_t expires_at_ms, struct polarys_error *err);
-POLARYS_API NODISCARD enum polarys_code polarys_txn_delete_range(struct polarys_txn *txn,
-                                                                 const char *table,
-                                                                 struct polarys_slice start,
-                                                                 struct polarys_slice end,
-                                                                 struct polarys_error *err);
+    const struct polarys_value *patch, unsigned flags, struct polarys_error *err);
+POLARYS_API NODISCARD enum polarys_code polarys_txn_delete_range(
+    struct polarys_txn *txn, const char *table, struct polarys_slice start,
+    struct polarys_slice end, unsigned flags, struct polarys_error *err);
 /* Checks now, as the transaction sees it, and again at the commit. */
 POLARYS_API NODISCARD enum polarys_code polarys_txn_require(
     struct polarys_txn *txn, const char *table, struct polarys_slice key,
-    const struct polarys_precondition *precondition, struct polarys_error *err);
+    const struct polarys_precondition *precondition, unsigned flags, struct polarys_error *err);
 
 /* ---- locks, for callers that must not wait ---- */
 
@@ -152,8 +166,10 @@ struct polarys_txn_lock {
 /*
  * Takes the lock, waiting its turn without a thread: `done` is called once, from any thread and possibly
  * before this returns. At once, with OK, in optimistic mode. The slices are copied. deadline_ns: of
- * CLOCK_BOOTTIME, 0: the lock timeout alone. The reference must be held until `done`.
- * Codes: OK, LOCK_TIMEOUT, DEADLOCK, TXN_NOT_FOUND, TABLE_NOT_FOUND, BAD_NAME, BAD_KEY, NO_MEMORY.
+ * CLOCK_BOOTTIME, 0: the lock timeout alone. While it waits other calls of the transaction wait too, but
+ * for rollback, which ends the wait. The reference must be held until `done`.
+ * Codes: OK, LOCK_TIMEOUT, DEADLOCK, TXN_NOT_FOUND (also: rolled back meanwhile), WOULD_BLOCK (another call
+ * of the transaction is under way), TABLE_NOT_FOUND, BAD_NAME, BAD_KEY, TOO_LARGE, NO_MEMORY, DRAINING.
  */
 POLARYS_API void polarys_txn_lock(struct polarys_txn *txn, const struct polarys_txn_lock *lock,
                                   uint64_t deadline_ns,
@@ -167,7 +183,7 @@ POLARYS_API void polarys_txn_lock(struct polarys_txn *txn, const struct polarys_
  * Commits and waits; the transaction is over, also on failure. One without writes commits nothing and
  * gives the version it read. The commit is remembered under the transaction's id as a request id is.
  * Errors: TXN_CONFLICT (details "table", "key" as text or hex: what changed), UNIQUE_VIOLATION and the
- * others of polarys_batch_commit.
+ * others of polarys_batch_commit. A request id in `options` is remembered beside the transaction's own.
  */
 POLARYS_API NODISCARD enum polarys_code polarys_txn_commit(
     struct polarys_txn *txn, const struct polarys_write_options *options,
@@ -197,7 +213,7 @@ struct polarys_txn_status {
     enum polarys_txn_mode mode;
     char database[POLARYS_NAME_BYTES_MAX + 1];
     uint64_t read_version;   /* snapshot; 0: none yet */
-    uint64_t commit_version; /* COMMITTED */
+    uint64_t commit_version; /* COMMITTED; 0: it wrote nothing */
     uint64_t age_ms;
     uint64_t idle_ms;
     uint64_t read_count;  /* keys and ranges in the read set */
@@ -208,7 +224,8 @@ struct polarys_txn_status {
 };
 
 /* What became of a transaction: open ones, and committed ones as long as request ids are kept. `principal`
- * as it was begun with. Errors: TXN_NOT_FOUND: it was never begun, or never committed and forgotten; a
+ * as it was begun with. May read a file. Of one that is over only id, state and commit_version are told.
+ * Errors: TXN_NOT_FOUND: it was never begun, or never committed and forgotten; a
  * committed one is never answered so within request_id_keep_ms. */
 POLARYS_API NODISCARD enum polarys_code polarys_txn_status_get(
     struct polarys_db *db, const char *database, const char *principal,
@@ -278,7 +295,8 @@ struct polarys_transact_result {
 };
 /*
  * Does it, as SERIALIZABLE, again by itself when it conflicts, in fair turns. As polarys_batch_submit; the
- * result is borrowed for the call of `done`.
+ * result is borrowed for the call of `done`. A repeated request id gives `succeeded` and the version of the
+ * first answer, and no items.
  */
 POLARYS_API void polarys_transact_submit(struct polarys_transact *transact,
                                          const struct polarys_write_options *options,
