@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/assert.h"
 #include "client/client_internal.h"
 #include "polarys/v1/kv.pb-c.h"
 
@@ -20,6 +21,8 @@ struct polarys_client_batch *polarys_client_batch_create(struct polarys_client *
                                                          const char *database)
 {
     struct polarys_client_batch *batch = calloc(1, sizeof(*batch));
+
+    POLARYS_ASSERT(client != NULL);
     if (batch == NULL) {
         return NULL;
     }
@@ -34,6 +37,7 @@ struct polarys_client_batch *polarys_client_batch_create(struct polarys_client *
 
 static void batch_clear(struct polarys_client_batch *batch)
 {
+    POLARYS_ASSERT(batch->count <= batch->capacity);
     for (size_t i = 0; i < batch->count; i++) {
         polarys__v1__write_operation__free_unpacked(batch->operations[i], NULL);
     }
@@ -55,6 +59,9 @@ static bool batch_append(struct polarys_client_batch *batch,
                          const Polarys__V1__WriteOperation *operation)
 {
     struct transport_message packed;
+
+    POLARYS_ASSERT(batch->count <= batch->capacity);
+    POLARYS_ASSERT(operation->operation_case != POLARYS__V1__WRITE_OPERATION__OPERATION__NOT_SET);
     if (batch->count == batch->capacity) {
         size_t capacity = batch->capacity == 0 ? 16 : batch->capacity * 2;
         void *grown = realloc(batch->operations, capacity * sizeof(*batch->operations));
@@ -86,6 +93,8 @@ bool polarys_client_batch_put(struct polarys_client_batch *batch,
     Google__Protobuf__Timestamp expiry;
     struct client_precondition precondition;
 
+    POLARYS_ASSERT(batch != NULL);
+    POLARYS_ASSERT(write->key != NULL || write->key_size == 0);
     polarys__v1__write_operation__init(&operation);
     client_value_fill(&value, write->kind, write->value, write->value_size);
     put.key = client_bytes(write->key, write->key_size);
@@ -105,6 +114,8 @@ bool polarys_client_batch_delete(struct polarys_client_batch *batch,
     Polarys__V1__DeleteOperation removal = POLARYS__V1__DELETE_OPERATION__INIT;
     struct client_precondition precondition;
 
+    POLARYS_ASSERT(batch != NULL);
+    POLARYS_ASSERT(write->key != NULL || write->key_size == 0);
     polarys__v1__write_operation__init(&operation);
     removal.key = client_bytes(write->key, write->key_size);
     operation.table = client_text(write->table);
@@ -120,25 +131,23 @@ bool polarys_client_batch_commit(struct polarys_client_batch *batch,
                                  struct polarys_client_error *err)
 {
     Polarys__V1__BatchWriteRequest request = POLARYS__V1__BATCH_WRITE_REQUEST__INIT;
-    uint8_t id[POLARYS_CLIENT_REQUEST_ID_SIZE];
-    bool has_id = client_random(id, sizeof(id));
+    struct client_request_id id;
 
+    POLARYS_ASSERT(batch != NULL);
+    client_request_id_make(&id);
     request.database = client_text(batch->database);
     request.n_operations = batch->count;
     request.operations = batch->operations;
     request.durability = client_durability(durability);
-    request.request_id = client_bytes(id, has_id ? sizeof(id) : 0);
 
-    struct client_call call = {"/polarys.v1.KvService/BatchWrite", &request.base,
-                               &polarys__v1__batch_write_response__descriptor,
-                               has_id ? CLIENT_REPEAT_ALWAYS : CLIENT_REPEAT_REFUSED};
-    Polarys__V1__BatchWriteResponse *response =
-        (Polarys__V1__BatchWriteResponse *)client_invoke(batch->client, &call, err);
-    if (response == NULL) {
+    struct client_change change = {{"/polarys.v1.KvService/BatchWrite", &request.base,
+                                    &polarys__v1__batch_write_response__descriptor,
+                                    CLIENT_REPEAT_REFUSED},
+                                   &id,
+                                   &request.request_id};
+    if (!client_change_invoke(batch->client, &change, result, err)) {
         return false;
     }
-    client_result_fill(result, response->header, response->version);
-    polarys__v1__batch_write_response__free_unpacked(response, NULL);
     batch_clear(batch);
     return true;
 }

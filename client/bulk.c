@@ -5,10 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/assert.h"
 #include "client/bulk_internal.h"
 
 bool bulk_fail(struct polarys_client_bulk *bulk, const struct polarys_client_error *err)
 {
+    POLARYS_ASSERT(!bulk->has_failed);
+    POLARYS_ASSERT(err->status != POLARYS_CLIENT_OK);
     bulk->has_failed = true;
     bulk->failure = *err;
     return false;
@@ -35,6 +38,9 @@ bool polarys_client_bulk_open(struct polarys_client *client,
                               struct polarys_client_bulk **out, struct polarys_client_error *err)
 {
     struct polarys_client_bulk *bulk = calloc(1, sizeof(*bulk));
+
+    POLARYS_ASSERT(client != NULL);
+    POLARYS_ASSERT(options != NULL && out != NULL);
     client_error_clear(err);
     *out = NULL;
     if (bulk != NULL) {
@@ -71,6 +77,8 @@ bool polarys_client_bulk_open(struct polarys_client *client,
 static size_t put_length(uint8_t *to, uint64_t value)
 {
     size_t size = 0;
+
+    POLARYS_ASSERT(to != NULL);
     while (value >= 0x80) {
         to[size++] = (uint8_t)(value | 0x80);
         value >>= 7;
@@ -83,6 +91,8 @@ static bool filling_reserve(struct polarys_client_bulk *bulk, size_t more)
 {
     size_t used = bulk->filling == NULL ? BULK_HEAD_MAX : bulk->filling_size;
     size_t needed = used + more;
+
+    POLARYS_ASSERT(bulk->filling == NULL || bulk->filling_size <= bulk->filling_capacity);
     if (bulk->filling != NULL && needed <= bulk->filling_capacity) {
         return true;
     }
@@ -104,6 +114,8 @@ void bulk_batch_number(struct bulk_batch *batch, uint64_t number)
     uint8_t head[BULK_HEAD_MAX];
     uint8_t field[BULK_HEAD_MAX / 2];
 
+    POLARYS_ASSERT(number > 0);
+    POLARYS_ASSERT(batch->size >= BULK_HEAD_MAX);
     field[0] = BATCH_NUMBER_TAG;
     size_t field_size = 1 + put_length(field + 1, number);
     head[0] = REQUEST_BATCH_TAG;
@@ -119,6 +131,8 @@ static bool batch_cut(struct polarys_client_bulk *bulk)
 {
     struct bulk_batch *batch = calloc(1, sizeof(*batch));
 
+    POLARYS_ASSERT(bulk->filling != NULL);
+    POLARYS_ASSERT(bulk->filling_records > 0);
     if (batch == NULL) {
         return fail_memory(bulk);
     }
@@ -155,6 +169,7 @@ static bool record_append(struct polarys_client_bulk *bulk, const Polarys__V1__B
     enum { BATCH_RECORDS_TAG = 0x12, FIELD_HEAD_MAX = 11 };
     size_t size = polarys__v1__bulk_record__get_packed_size(record);
 
+    POLARYS_ASSERT(!bulk->has_failed);
     if (!record_check(bulk, size)) {
         return false;
     }
@@ -184,6 +199,8 @@ bool polarys_client_bulk_put(struct polarys_client_bulk *bulk,
     Polarys__V1__Value content;
     Google__Protobuf__Timestamp expiry;
 
+    POLARYS_ASSERT(bulk != NULL);
+    POLARYS_ASSERT(record->key != NULL || record->key_size == 0);
     client_value_fill(&content, record->kind, record->value, record->value_size);
     message.key = client_bytes(record->key, record->key_size);
     message.value = &content;
@@ -199,6 +216,8 @@ bool polarys_client_bulk_delete(struct polarys_client_bulk *bulk, const void *ke
 {
     Polarys__V1__BulkRecord record = POLARYS__V1__BULK_RECORD__INIT;
 
+    POLARYS_ASSERT(bulk != NULL);
+    POLARYS_ASSERT(key != NULL || key_size == 0);
     record.key = client_bytes(key, key_size);
     record.delete_ = 1;
     if (!bulk->has_failed) {
@@ -209,6 +228,7 @@ bool polarys_client_bulk_delete(struct polarys_client_bulk *bulk, const void *ke
 
 bool polarys_client_bulk_flush(struct polarys_client_bulk *bulk, struct polarys_client_error *err)
 {
+    POLARYS_ASSERT(bulk != NULL);
     if (!bulk->has_failed && (bulk->filling_records == 0 || batch_cut(bulk))) {
         (void)bulk_pump(bulk, true);
     }
@@ -217,6 +237,7 @@ bool polarys_client_bulk_flush(struct polarys_client_bulk *bulk, struct polarys_
 
 uint64_t polarys_client_bulk_acked(const struct polarys_client_bulk *bulk)
 {
+    POLARYS_ASSERT(bulk != NULL);
     return bulk->acked_records;
 }
 

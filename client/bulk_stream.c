@@ -8,11 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/assert.h"
 #include "client/bulk_internal.h"
 
 static bool request_send(struct polarys_client_bulk *bulk, const Polarys__V1__WriteRequest *request)
 {
     struct transport_message packed;
+
+    POLARYS_ASSERT(bulk->stream != NULL);
     if (!client_pack(&request->base, &packed)) {
         return false;
     }
@@ -27,6 +30,8 @@ static Polarys__V1__WriteResponse *answer_take(struct polarys_client_bulk *bulk,
 {
     struct transport_message bytes;
     enum transport_event event = transport_stream_receive(bulk->stream, timeout_ms, &bytes);
+
+    POLARYS_ASSERT(bulk->stream != NULL);
     *is_idle = event == TRANSPORT_IDLE;
     if (event != TRANSPORT_MESSAGE) {
         return NULL;
@@ -74,6 +79,7 @@ static void stream_drop(struct polarys_client_bulk *bulk)
 /* Why the stream ended; drops it. */
 static void stream_failure(struct polarys_client_bulk *bulk, struct polarys_client_error *err)
 {
+    POLARYS_ASSERT(bulk->stream != NULL);
     client_error_clear(err);
     transport_stream_cancel(bulk->stream);
     if (transport_stream_finish(bulk->stream, err)) {
@@ -96,6 +102,7 @@ static bool session_try(struct polarys_client_bulk *bulk, struct polarys_client_
     Polarys__V1__WriteOpen open = POLARYS__V1__WRITE_OPEN__INIT;
     bool is_idle = false;
 
+    POLARYS_ASSERT(bulk->stream == NULL);
     if (!transport_stream_open(bulk->client->transport, "/polarys.v1.BulkService/Write", 0,
                                &bulk->stream, err)) {
         return false;
@@ -157,6 +164,7 @@ static bool trouble_wait(struct polarys_client_bulk *bulk, const struct polarys_
     uint64_t now_ms = transport_now_ms();
     uint32_t delay_ms = err->retry_after_ms != 0 ? err->retry_after_ms : BULK_RECONNECT_PAUSE_MS;
 
+    POLARYS_ASSERT(err->status != POLARYS_CLIENT_OK);
     if (bulk->trouble_since_ms == 0) {
         bulk->trouble_since_ms = now_ms;
     }
@@ -187,6 +195,8 @@ static bool session_open(struct polarys_client_bulk *bulk)
 static void text_take(char *to, size_t to_size, const ProtobufCBinaryData *from)
 {
     size_t size = from->len < to_size - 1 ? from->len : to_size - 1;
+
+    POLARYS_ASSERT(to_size > 0);
     if (size > 0) {
         memcpy(to, from->data, size);
     }
@@ -196,7 +206,9 @@ static void text_take(char *to, size_t to_size, const ProtobufCBinaryData *from)
 static void refusal_read(const Polarys__V1__ErrorStatus *status, struct polarys_client_error *err)
 {
     client_error_clear(err);
-    err->status = (enum polarys_client_status)status->code;
+    bool is_known =
+        status->code > POLARYS_CLIENT_OK && status->code <= POLARYS_CLIENT_UNAUTHENTICATED;
+    err->status = is_known ? (enum polarys_client_status)status->code : POLARYS_CLIENT_UNKNOWN;
     text_take(err->reason, sizeof(err->reason), &status->reason);
     text_take(err->message, sizeof(err->message), &status->message);
     for (size_t i = 0; i < status->n_metadata; i++) {
@@ -308,6 +320,8 @@ void bulk_session_close(struct polarys_client_bulk *bulk)
     Polarys__V1__WriteClose close = POLARYS__V1__WRITE_CLOSE__INIT;
     bool is_idle = false;
 
+    POLARYS_ASSERT(bulk->stream != NULL);
+    POLARYS_ASSERT(bulk->first == NULL);
     polarys__v1__write_request__init(&request);
     request.message_case = POLARYS__V1__WRITE_REQUEST__MESSAGE_CLOSE;
     request.close = &close;

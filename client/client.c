@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "client/assert.h"
 #include "client/client_internal.h"
 #include "grpc/health/v1/health.pb-c.h"
 
@@ -27,6 +28,7 @@ const char *polarys_client_version_text(void)
 
 void polarys_client_options_init(struct polarys_client_options *options)
 {
+    POLARYS_ASSERT(options != NULL);
     memset(options, 0, sizeof(*options));
     options->endpoint = ENDPOINT_DEFAULT;
     options->timeout_ms = 10000;
@@ -40,6 +42,8 @@ void polarys_client_options_init(struct polarys_client_options *options)
 bool polarys_client_open(const struct polarys_client_options *options, struct polarys_client **out,
                          struct polarys_client_error *err)
 {
+    POLARYS_ASSERT(options != NULL);
+    POLARYS_ASSERT(out != NULL);
     struct polarys_client *client = calloc(1, sizeof(*client));
     char *endpoint = strdup(options->endpoint != NULL ? options->endpoint : ENDPOINT_DEFAULT);
 
@@ -75,6 +79,8 @@ void polarys_client_close(struct polarys_client *client)
 bool client_random(void *bytes, size_t size)
 {
     uint8_t *at = bytes;
+
+    POLARYS_ASSERT(bytes != NULL || size == 0);
     while (size > 0) {
         ssize_t got = getrandom(at, size, 0);
         if (got < 0 && errno == EINTR) {
@@ -91,6 +97,8 @@ bool client_random(void *bytes, size_t size)
 
 bool client_pack(const ProtobufCMessage *message, struct transport_message *packed)
 {
+    POLARYS_ASSERT(message != NULL);
+    POLARYS_ASSERT(message->descriptor != NULL);
     packed->size = protobuf_c_message_get_packed_size(message);
     packed->bytes = malloc(packed->size + 1);
     if (packed->bytes == NULL) {
@@ -114,6 +122,8 @@ bool client_may_retry(const struct polarys_client *client, const struct polarys_
     uint64_t delay = (uint64_t)client->options.retry_delay_ms << (attempt < 6 ? attempt : 6);
     bool was_refused = err->reason[0] != '\0';
 
+    POLARYS_ASSERT(err != NULL);
+    POLARYS_ASSERT(delay_ms != NULL);
     delay = err->retry_after_ms != 0 ? err->retry_after_ms : delay;
     *delay_ms = delay < CLIENT_DELAY_MS_MAX ? (uint32_t)delay : CLIENT_DELAY_MS_MAX;
     if (err->retry_after_ms == 0) {
@@ -136,6 +146,8 @@ static bool invoke_attempts(struct polarys_client *client, struct transport_requ
 {
     uint32_t delay_ms;
 
+    POLARYS_ASSERT(request.deadline_ms == 0);
+    POLARYS_ASSERT(err != NULL);
     if (client->options.timeout_ms != 0) {
         request.deadline_ms = transport_now_ms() + client->options.timeout_ms;
     }
@@ -159,6 +171,8 @@ bool client_invoke_bytes(struct polarys_client *client, struct transport_request
 {
     struct polarys_client_error own = {.status = POLARYS_CLIENT_OK};
 
+    POLARYS_ASSERT(client != NULL);
+    POLARYS_ASSERT(request.method != NULL && request.method[0] == '/');
     if (err == NULL) {
         client_error_clear(&own);
         err = &own;
@@ -176,6 +190,8 @@ ProtobufCMessage *client_invoke(struct polarys_client *client, const struct clie
     struct transport_message response;
     ProtobufCMessage *message = NULL;
 
+    POLARYS_ASSERT(call->request != NULL);
+    POLARYS_ASSERT(call->response_type != NULL);
     if (!client_pack(call->request, &packed)) {
         client_error_set(err, POLARYS_CLIENT_RESOURCE_EXHAUSTED, "no memory for a request");
         return NULL;
@@ -203,6 +219,9 @@ bool polarys_client_call(struct polarys_client *client, const struct polarys_cli
     bool is_ok = client_invoke_bytes(
         client, request, rpc->is_repeatable ? CLIENT_REPEAT_ALWAYS : CLIENT_REPEAT_REFUSED,
         &message, err);
+
+    POLARYS_ASSERT(rpc->request != NULL || rpc->request_size == 0);
+    POLARYS_ASSERT(response != NULL && response_size != NULL);
     *response = is_ok ? message.bytes : NULL;
     *response_size = is_ok ? message.size : 0;
     return is_ok;
@@ -237,6 +256,7 @@ bool polarys_client_wait_ready(struct polarys_client *client, uint32_t timeout_m
 {
     uint64_t end_ms = transport_now_ms() + timeout_ms;
 
+    POLARYS_ASSERT(client != NULL);
     for (;;) {
         uint64_t attempt_end_ms = transport_now_ms() + READY_ATTEMPT_MS;
         if (is_serving(client, attempt_end_ms < end_ms ? attempt_end_ms : end_ms, err)) {

@@ -72,6 +72,28 @@ bool client_request_check(struct polarys_client *client, size_t request_size,
 bool client_may_retry(const struct polarys_client *client, const struct polarys_client_error *err,
                       enum client_repeat repeat, uint32_t attempt, uint32_t *delay_ms);
 
+/* The request id of a change: the caller's, a fresh one, or none. */
+struct client_request_id {
+    uint8_t bytes[POLARYS_CLIENT_REQUEST_ID_SIZE];
+    bool is_set;
+};
+/* `given` (may be NULL), or a fresh one if the client's options say so. */
+void client_request_id_choose(struct client_request_id *id, const struct polarys_client *client,
+                              const uint8_t *given);
+/* A fresh one; none when the system has no randomness. */
+void client_request_id_make(struct client_request_id *id);
+
+/* A call whose answer begins with a header and a version. */
+struct client_change {
+    struct client_call call; /* `repeat` is what holds without a request id */
+    struct client_request_id *id;
+    ProtobufCBinaryData *id_field; /* of the request: where the id goes */
+};
+/* Makes the change under its request id and takes the answer's version and token. REQUIRES: the response
+ * type is one of those that change.c lists. */
+bool client_change_invoke(struct polarys_client *client, struct client_change *change,
+                          struct polarys_client_result *result, struct polarys_client_error *err);
+
 /* Random bytes for request ids. False when the system has none. */
 bool client_random(void *bytes, size_t size);
 

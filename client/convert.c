@@ -5,11 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/assert.h"
 #include "client/client_internal.h"
 
 void client_value_fill(Polarys__V1__Value *message, enum polarys_client_value_kind kind,
                        const void *value, size_t value_size)
 {
+    POLARYS_ASSERT(value != NULL || value_size == 0);
     polarys__v1__value__init(message);
     if (kind == POLARYS_CLIENT_RAW) {
         message->kind_case = POLARYS__V1__VALUE__KIND_RAW;
@@ -22,6 +24,7 @@ void client_value_fill(Polarys__V1__Value *message, enum polarys_client_value_ki
 
 void client_range_fill(Polarys__V1__KeyRange *message, const struct polarys_client_range *range)
 {
+    POLARYS_ASSERT(range != NULL);
     polarys__v1__key_range__init(message);
     message->start_key = client_bytes(range->start, range->start_size);
     message->end_key = client_bytes(range->end, range->end_size);
@@ -31,6 +34,7 @@ void client_range_fill(Polarys__V1__KeyRange *message, const struct polarys_clie
 Polarys__V1__Consistency *client_consistency_fill(struct client_consistency *room,
                                                   const struct polarys_client_read *read)
 {
+    POLARYS_ASSERT(room != NULL);
     if (read == NULL || read->consistency == POLARYS_CLIENT_STRONG) {
         return NULL;
     }
@@ -67,6 +71,8 @@ Polarys__V1__Consistency *client_consistency_fill(struct client_consistency *roo
 Polarys__V1__Precondition *client_precondition_fill(struct client_precondition *room,
                                                     const struct polarys_client_write *write)
 {
+    POLARYS_ASSERT(room != NULL);
+    POLARYS_ASSERT(write != NULL);
     polarys__v1__precondition__init(&room->message);
     polarys__v1__field_equals__init(&room->field);
     switch (write->precondition) {
@@ -96,6 +102,7 @@ Polarys__V1__Precondition *client_precondition_fill(struct client_precondition *
 
 Google__Protobuf__Timestamp *client_time_fill(Google__Protobuf__Timestamp *room, uint64_t unix_ms)
 {
+    POLARYS_ASSERT(room != NULL);
     if (unix_ms == 0) {
         return NULL;
     }
@@ -147,6 +154,8 @@ void client_result_fill(struct polarys_client_result *result,
 static uint8_t *bytes_copy(const void *data, size_t size)
 {
     uint8_t *copy = malloc(size + 1);
+
+    POLARYS_ASSERT(data != NULL || size == 0);
     if (copy != NULL) {
         if (size > 0) {
             memcpy(copy, data, size);
@@ -163,6 +172,8 @@ bool client_document_copy(struct polarys_client_document *to, const ProtobufCBin
 {
     ProtobufCBinaryData bytes = {0, NULL};
 
+    POLARYS_ASSERT(to != NULL);
+    POLARYS_ASSERT(key != NULL);
     memset(to, 0, sizeof(*to));
     if (value != NULL && value->kind_case == POLARYS__V1__VALUE__KIND_RAW) {
         bytes = value->raw;
@@ -186,6 +197,7 @@ bool client_document_copy(struct polarys_client_document *to, const ProtobufCBin
 
 void polarys_client_document_free(struct polarys_client_document *document)
 {
+    POLARYS_ASSERT(document != NULL);
     free(document->key);
     free(document->value);
     memset(document, 0, sizeof(*document));

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/assert.h"
 #include "google/rpc/error_details.pb-c.h"
 #include "google/rpc/status.pb-c.h"
 
@@ -67,6 +68,8 @@ void client_error_set(struct polarys_client_error *err, enum polarys_client_stat
 /* Copies as much as fits, with a NUL. */
 static void text_copy(char *to, size_t to_size, const void *from, size_t size)
 {
+    POLARYS_ASSERT(to_size > 0);
+    POLARYS_ASSERT(from != NULL || size == 0);
     if (size >= to_size) {
         size = to_size - 1;
     }
@@ -86,6 +89,8 @@ void client_error_reason_set(struct polarys_client_error *err, const char *reaso
 void client_error_metadata_add(struct polarys_client_error *err, const void *name, size_t name_size,
                                const void *value, size_t value_size)
 {
+    POLARYS_ASSERT(name != NULL || name_size == 0);
+    POLARYS_ASSERT(value != NULL || value_size == 0);
     if (err == NULL || err->metadata_count == POLARYS_CLIENT_METADATA_MAX) {
         return;
     }
@@ -96,6 +101,8 @@ void client_error_metadata_add(struct polarys_client_error *err, const void *nam
 
 const char *polarys_client_error_metadata(const struct polarys_client_error *err, const char *name)
 {
+    POLARYS_ASSERT(err != NULL && name != NULL);
+    POLARYS_ASSERT(err->metadata_count <= POLARYS_CLIENT_METADATA_MAX);
     for (uint32_t i = 0; i < err->metadata_count; i++) {
         if (strcmp(err->metadata[i].name, name) == 0) {
             return err->metadata[i].value;
@@ -143,6 +150,8 @@ static void retry_info_read(struct polarys_client_error *err, const ProtobufCBin
 static bool type_is(const ProtobufCBinaryData *url, const char *name)
 {
     size_t size = strlen(name);
+
+    POLARYS_ASSERT(size > 0);
     return url->len > size && url->data[url->len - size - 1] == '/' &&
            memcmp(url->data + url->len - size, name, size) == 0;
 }

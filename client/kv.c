@@ -4,39 +4,23 @@
  */
 #include <string.h>
 
+#include "client/assert.h"
 #include "client/client_internal.h"
 #include "polarys/v1/kv.pb-c.h"
 
-/* The request id of a write: the caller's, a fresh one, or none. */
-struct write_id {
-    uint8_t bytes[POLARYS_CLIENT_REQUEST_ID_SIZE];
-    bool is_set;
-};
-
-static void write_id_choose(struct write_id *id, const struct polarys_client *client,
-                            const uint8_t *given)
-{
-    id->is_set = given != NULL;
-    if (given != NULL) {
-        memcpy(id->bytes, given, sizeof(id->bytes));
-    } else if (client->options.makes_request_ids) {
-        id->is_set = client_random(id->bytes, sizeof(id->bytes));
-    }
-}
-
-static ProtobufCBinaryData write_id_field(const struct write_id *id)
-{
-    return client_bytes(id->bytes, id->is_set ? sizeof(id->bytes) : 0);
-}
-
 /* Without an id only a blind write may be repeated: doing it twice leaves the same document. */
-static enum client_repeat write_repeat(const struct write_id *id,
-                                       const struct polarys_client_write *write)
+static enum client_repeat blind_repeat(const struct polarys_client_write *write)
 {
-    if (id->is_set || write->precondition == POLARYS_CLIENT_NO_PRECONDITION) {
-        return CLIENT_REPEAT_ALWAYS;
-    }
-    return CLIENT_REPEAT_REFUSED;
+    return write->precondition == POLARYS_CLIENT_NO_PRECONDITION ? CLIENT_REPEAT_ALWAYS
+                                                                 : CLIENT_REPEAT_REFUSED;
+}
+
+static void write_id_choose(struct client_request_id *id, const struct polarys_client *client,
+                            const struct polarys_client_write *write)
+{
+    POLARYS_ASSERT(write->key != NULL || write->key_size == 0);
+    POLARYS_ASSERT(write->value != NULL || write->value_size == 0);
+    client_request_id_choose(id, client, write->has_request_id ? write->request_id : NULL);
 }
 
 bool polarys_client_put(struct polarys_client *client, const struct polarys_client_write *write,
@@ -46,9 +30,9 @@ bool polarys_client_put(struct polarys_client *client, const struct polarys_clie
     Polarys__V1__Value value;
     Google__Protobuf__Timestamp expiry;
     struct client_precondition precondition;
-    struct write_id id;
+    struct client_request_id id;
 
-    write_id_choose(&id, client, write->has_request_id ? write->request_id : NULL);
+    write_id_choose(&id, client, write);
     client_value_fill(&value, write->kind, write->value, write->value_size);
     request.database = client_text(write->database);
     request.table = client_text(write->table);
@@ -56,19 +40,13 @@ bool polarys_client_put(struct polarys_client *client, const struct polarys_clie
     request.value = &value;
     request.expire_time = client_time_fill(&expiry, write->expires_at_ms);
     request.durability = client_durability(write->durability);
-    request.request_id = write_id_field(&id);
     request.precondition = client_precondition_fill(&precondition, write);
 
-    struct client_call call = {"/polarys.v1.KvService/Put", &request.base,
-                               &polarys__v1__put_response__descriptor, write_repeat(&id, write)};
-    Polarys__V1__PutResponse *response =
-        (Polarys__V1__PutResponse *)client_invoke(client, &call, err);
-    if (response == NULL) {
-        return false;
-    }
-    client_result_fill(result, response->header, response->version);
-    polarys__v1__put_response__free_unpacked(response, NULL);
-    return true;
+    struct client_change change = {{"/polarys.v1.KvService/Put", &request.base,
+                                    &polarys__v1__put_response__descriptor, blind_repeat(write)},
+                                   &id,
+                                   &request.request_id};
+    return client_change_invoke(client, &change, result, err);
 }
 
 bool polarys_client_update(struct polarys_client *client, const struct polarys_client_write *write,
@@ -77,9 +55,9 @@ bool polarys_client_update(struct polarys_client *client, const struct polarys_c
     Polarys__V1__UpdateRequest request = POLARYS__V1__UPDATE_REQUEST__INIT;
     Google__Protobuf__Timestamp expiry;
     struct client_precondition precondition;
-    struct write_id id;
+    struct client_request_id id;
 
-    write_id_choose(&id, client, write->has_request_id ? write->request_id : NULL);
+    write_id_choose(&id, client, write);
     request.database = client_text(write->database);
     request.table = client_text(write->table);
     request.key = client_bytes(write->key, write->key_size);
@@ -89,20 +67,14 @@ bool polarys_client_update(struct polarys_client *client, const struct polarys_c
         request.expire_time = client_time_fill(&expiry, write->expires_at_ms);
     }
     request.durability = client_durability(write->durability);
-    request.request_id = write_id_field(&id);
     request.precondition = client_precondition_fill(&precondition, write);
 
-    struct client_call call = {"/polarys.v1.KvService/Update", &request.base,
-                               &polarys__v1__update_response__descriptor,
-                               id.is_set ? CLIENT_REPEAT_ALWAYS : CLIENT_REPEAT_REFUSED};
-    Polarys__V1__UpdateResponse *response =
-        (Polarys__V1__UpdateResponse *)client_invoke(client, &call, err);
-    if (response == NULL) {
-        return false;
-    }
-    client_result_fill(result, response->header, response->version);
-    polarys__v1__update_response__free_unpacked(response, NULL);
-    return true;
+    struct client_change change = {{"/polarys.v1.KvService/Update", &request.base,
+                                    &polarys__v1__update_response__descriptor,
+                                    CLIENT_REPEAT_REFUSED},
+                                   &id,
+                                   &request.request_id};
+    return client_change_invoke(client, &change, result, err);
 }
 
 bool polarys_client_delete(struct polarys_client *client, const struct polarys_client_write *write,
@@ -110,26 +82,44 @@ bool polarys_client_delete(struct polarys_client *client, const struct polarys_c
 {
     Polarys__V1__DeleteRequest request = POLARYS__V1__DELETE_REQUEST__INIT;
     struct client_precondition precondition;
-    struct write_id id;
+    struct client_request_id id;
 
-    write_id_choose(&id, client, write->has_request_id ? write->request_id : NULL);
+    write_id_choose(&id, client, write);
     request.database = client_text(write->database);
     request.table = client_text(write->table);
     request.key = client_bytes(write->key, write->key_size);
     request.durability = client_durability(write->durability);
-    request.request_id = write_id_field(&id);
     request.precondition = client_precondition_fill(&precondition, write);
 
-    struct client_call call = {"/polarys.v1.KvService/Delete", &request.base,
-                               &polarys__v1__delete_response__descriptor, write_repeat(&id, write)};
-    Polarys__V1__DeleteResponse *response =
-        (Polarys__V1__DeleteResponse *)client_invoke(client, &call, err);
-    if (response == NULL) {
-        return false;
-    }
-    client_result_fill(result, response->header, response->version);
-    polarys__v1__delete_response__free_unpacked(response, NULL);
-    return true;
+    struct client_change change = {{"/polarys.v1.KvService/Delete", &request.base,
+                                    &polarys__v1__delete_response__descriptor, blind_repeat(write)},
+                                   &id,
+                                   &request.request_id};
+    return client_change_invoke(client, &change, result, err);
+}
+
+bool polarys_client_delete_range(struct polarys_client *client,
+                                 const struct polarys_client_range_write *write,
+                                 struct polarys_client_result *result,
+                                 struct polarys_client_error *err)
+{
+    Polarys__V1__DeleteRangeRequest request = POLARYS__V1__DELETE_RANGE_REQUEST__INIT;
+    Polarys__V1__KeyRange range = POLARYS__V1__KEY_RANGE__INIT;
+    struct client_request_id id;
+
+    client_request_id_choose(&id, client, write->has_request_id ? write->request_id : NULL);
+    client_range_fill(&range, &write->range);
+    request.database = client_text(write->database);
+    request.table = client_text(write->table);
+    request.range = &range;
+    request.durability = client_durability(write->durability);
+
+    struct client_change change = {{"/polarys.v1.KvService/DeleteRange", &request.base,
+                                    &polarys__v1__delete_range_response__descriptor,
+                                    CLIENT_REPEAT_REFUSED},
+                                   &id,
+                                   &request.request_id};
+    return client_change_invoke(client, &change, result, err);
 }
 
 bool polarys_client_get(struct polarys_client *client, const struct polarys_client_key *key,
@@ -139,6 +129,7 @@ bool polarys_client_get(struct polarys_client *client, const struct polarys_clie
     Polarys__V1__GetRequest request = POLARYS__V1__GET_REQUEST__INIT;
     struct client_consistency consistency;
 
+    POLARYS_ASSERT(key->key != NULL || key->key_size == 0);
     memset(document, 0, sizeof(*document));
     request.database = client_text(key->database);
     request.table = client_text(key->table);
@@ -159,34 +150,4 @@ bool polarys_client_get(struct polarys_client *client, const struct polarys_clie
     }
     polarys__v1__get_response__free_unpacked(response, NULL);
     return is_ok;
-}
-
-bool polarys_client_delete_range(struct polarys_client *client,
-                                 const struct polarys_client_range_write *write,
-                                 struct polarys_client_result *result,
-                                 struct polarys_client_error *err)
-{
-    Polarys__V1__DeleteRangeRequest request = POLARYS__V1__DELETE_RANGE_REQUEST__INIT;
-    Polarys__V1__KeyRange range = POLARYS__V1__KEY_RANGE__INIT;
-    struct write_id id;
-
-    write_id_choose(&id, client, write->has_request_id ? write->request_id : NULL);
-    client_range_fill(&range, &write->range);
-    request.database = client_text(write->database);
-    request.table = client_text(write->table);
-    request.range = &range;
-    request.durability = client_durability(write->durability);
-    request.request_id = write_id_field(&id);
-
-    struct client_call call = {"/polarys.v1.KvService/DeleteRange", &request.base,
-                               &polarys__v1__delete_range_response__descriptor,
-                               id.is_set ? CLIENT_REPEAT_ALWAYS : CLIENT_REPEAT_REFUSED};
-    Polarys__V1__DeleteRangeResponse *response =
-        (Polarys__V1__DeleteRangeResponse *)client_invoke(client, &call, err);
-    if (response == NULL) {
-        return false;
-    }
-    client_result_fill(result, response->header, response->version);
-    polarys__v1__delete_range_response__free_unpacked(response, NULL);
-    return true;
 }

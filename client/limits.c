@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/assert.h"
 #include "client/client_internal.h"
 #include "polarys/v1/admin.pb-c.h"
 
@@ -20,6 +21,7 @@ static bool name_is(const ProtobufCBinaryData *name, const char *text)
 static bool limits_read(const Polarys__V1__GetServerInfoResponse *info,
                         struct polarys_client_limits *limits)
 {
+    POLARYS_ASSERT(limits != NULL);
     limits->value_bytes_max = 0;
     limits->request_bytes_max = 0;
     for (size_t i = 0; i < info->n_limits; i++) {
@@ -61,6 +63,8 @@ static bool limits_ask(struct polarys_client *client, struct polarys_client_limi
 bool polarys_client_limits_get(struct polarys_client *client, struct polarys_client_limits *limits,
                                struct polarys_client_error *err)
 {
+    POLARYS_ASSERT(client != NULL);
+    POLARYS_ASSERT(limits != NULL);
     pthread_mutex_lock(&client->mutex);
     bool is_known = client->has_limits;
     *limits = client->limits;

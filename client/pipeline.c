@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/assert.h"
 #include "client/client_internal.h"
 #include "client/transport_internal.h"
 
@@ -40,6 +41,8 @@ bool client_pipeline_open(struct polarys_client *const *clients, uint32_t client
 {
     struct client_pipeline *pipeline = NULL;
 
+    POLARYS_ASSERT(clients != NULL);
+    POLARYS_ASSERT(out != NULL);
     *out = NULL;
     if (slot_count == 0 || slot_count > CLIENT_PIPELINE_SLOTS_MAX || client_count == 0) {
         client_error_set(err, POLARYS_CLIENT_INVALID_ARGUMENT,
@@ -62,6 +65,8 @@ bool client_pipeline_open(struct polarys_client *const *clients, uint32_t client
 
 static void slot_release(struct client_pipeline *pipeline, struct pipeline_slot *slot)
 {
+    POLARYS_ASSERT(slot->call != NULL);
+    POLARYS_ASSERT(pipeline->active_count > 0);
     grpc_metadata_array_destroy(&slot->initial);
     grpc_metadata_array_destroy(&slot->trailing);
     grpc_byte_buffer_destroy(slot->request);
@@ -100,6 +105,8 @@ bool client_pipeline_start(struct client_pipeline *pipeline, uint32_t index,
         client->options.timeout_ms == 0 ? 0 : transport_now_ms() + client->options.timeout_ms;
     grpc_slice path = grpc_slice_from_copied_string(rpc->method);
 
+    POLARYS_ASSERT(index < pipeline->slot_count);
+    POLARYS_ASSERT(pipeline->slots[index].call == NULL);
     slot->call = grpc_channel_create_call(client->transport->channel, NULL, GRPC_PROPAGATE_DEFAULTS,
                                           pipeline->queue, path, NULL,
                                           transport_deadline(deadline_ms), NULL);
@@ -147,6 +154,9 @@ bool client_pipeline_next(struct client_pipeline *pipeline, uint64_t until_ns,
                           struct client_completion *completion)
 {
     grpc_event event = grpc_completion_queue_next(pipeline->queue, until(until_ns), NULL);
+
+    POLARYS_ASSERT(completion != NULL);
+    POLARYS_ASSERT(pipeline->active_count > 0);
     if (event.type != GRPC_OP_COMPLETE) {
         return false;
     }

@@ -300,7 +300,7 @@ POLARYS_CLIENT_API bool polarys_client_scan_open(struct polarys_client *client,
                                                  struct polarys_client_scan **out,
                                                  struct polarys_client_error *err);
 /* True with *has_document false is the end. `document` borrows from the scan until its next call: not to
- * be freed. */
+ * be freed. After false only close is left. */
 POLARYS_CLIENT_API bool polarys_client_scan_next(struct polarys_client_scan *scan,
                                                  bool *has_document,
                                                  struct polarys_client_document *document,

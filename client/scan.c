@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/assert.h"
 #include "client/client_internal.h"
 #include "polarys/v1/kv.pb-c.h"
 
@@ -30,6 +31,8 @@ struct polarys_client_scan {
 static void *copy_of(const void *bytes, size_t size)
 {
     uint8_t *copy = malloc(size + 1);
+
+    POLARYS_ASSERT(bytes != NULL || size == 0);
     if (copy != NULL) {
         if (size > 0) {
             memcpy(copy, bytes, size);
@@ -64,6 +67,8 @@ static bool scan_send(struct polarys_client_scan *scan, struct polarys_client_er
     struct polarys_client_read read = options->read;
     struct transport_message packed;
 
+    POLARYS_ASSERT(scan->stream == NULL);
+    POLARYS_ASSERT(scan->options.limit == 0 || scan->returned < scan->options.limit);
     client_range_fill(&range, &options->range);
     if (scan->version != 0) {
         read.consistency = POLARYS_CLIENT_SNAPSHOT;
@@ -100,6 +105,9 @@ bool polarys_client_scan_open(struct polarys_client *client,
                               struct polarys_client_scan **out, struct polarys_client_error *err)
 {
     struct polarys_client_scan *scan = calloc(1, sizeof(*scan));
+
+    POLARYS_ASSERT(client != NULL);
+    POLARYS_ASSERT(options != NULL && out != NULL);
     client_error_clear(err);
     *out = NULL;
     if (scan == NULL || !options_copy(&scan->options, options)) {
@@ -132,6 +140,7 @@ static bool may_go_on(struct polarys_client_scan *scan, const struct polarys_cli
     uint32_t reconnect_ms = scan->options.reconnect_ms;
     uint64_t now_ms = transport_now_ms();
 
+    POLARYS_ASSERT(why->status != POLARYS_CLIENT_OK);
     if (scan->attempts == 0) {
         scan->broken_since_ms = now_ms;
     }
@@ -148,6 +157,8 @@ static bool stream_ended(struct polarys_client_scan *scan, Polarys__V1__ScanEndR
 {
     struct polarys_client_error why;
     uint32_t delay_ms = 0;
+
+    POLARYS_ASSERT(scan->stream != NULL);
     client_error_clear(&why);
     bool is_ok = transport_stream_finish(scan->stream, &why);
 
@@ -186,6 +197,8 @@ static bool message_take(struct polarys_client_scan *scan, struct polarys_client
         scan->message != NULL ? scan->message->end_reason
                               : POLARYS__V1__SCAN_END_REASON__SCAN_END_REASON_UNSPECIFIED;
 
+    POLARYS_ASSERT(scan->stream != NULL);
+    POLARYS_ASSERT(!scan->is_done);
     switch (
         transport_stream_receive(scan->stream, timeout_ms == 0 ? UINT32_MAX : timeout_ms, &bytes)) {
     case TRANSPORT_IDLE:
@@ -213,6 +226,7 @@ static bool message_take(struct polarys_client_scan *scan, struct polarys_client
 
 static bool last_key_set(struct polarys_client_scan *scan, const ProtobufCBinaryData *key)
 {
+    POLARYS_ASSERT(key->data != NULL || key->len == 0);
     if (key->len + 1 > scan->last_key_capacity) {
         uint8_t *grown = realloc(scan->last_key, key->len * 2 + 1);
         if (grown == NULL) {
@@ -249,6 +263,8 @@ bool polarys_client_scan_next(struct polarys_client_scan *scan, bool *has_docume
                               struct polarys_client_document *document,
                               struct polarys_client_error *err)
 {
+    POLARYS_ASSERT(scan != NULL);
+    POLARYS_ASSERT(has_document != NULL && document != NULL);
     *has_document = false;
     while (!scan->is_done) {
         if (scan->options.limit != 0 && scan->returned >= scan->options.limit) {
@@ -276,6 +292,7 @@ bool polarys_client_scan_next(struct polarys_client_scan *scan, bool *has_docume
 
 uint64_t polarys_client_scan_version(const struct polarys_client_scan *scan)
 {
+    POLARYS_ASSERT(scan != NULL);
     return scan->version;
 }
 

@@ -6,51 +6,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/assert.h"
 #include "client/client_internal.h"
 #include "polarys/v1/query.pb-c.h"
 #include "polarys/v1/table.pb-c.h"
 
-/* Schema changes carry an id, so that a repeated create does not fail over its own first attempt. */
-struct schema_id {
-    uint8_t bytes[POLARYS_CLIENT_REQUEST_ID_SIZE];
-    enum client_repeat repeat;
-    size_t size;
-};
-
-static void schema_id_make(struct schema_id *id)
+/* A change of the schema always carries an id, so that a repeated create does not fail over its own first
+ * attempt. */
+static bool schema_change(struct polarys_client *client, const struct client_call *call,
+                          ProtobufCBinaryData *id_field, struct polarys_client_result *result,
+                          struct polarys_client_error *err)
 {
-    bool is_set = client_random(id->bytes, sizeof(id->bytes));
-    id->size = is_set ? sizeof(id->bytes) : 0;
-    id->repeat = is_set ? CLIENT_REPEAT_ALWAYS : CLIENT_REPEAT_REFUSED;
-}
+    struct client_request_id id;
+    struct client_change change = {*call, &id, id_field};
 
-/* The head that the answers to all schema changes share: header, then version. */
-struct schema_answer {
-    ProtobufCMessage base;
-    Polarys__V1__ResponseHeader *header;
-    uint64_t version;
-};
-#define SCHEMA_ANSWER_CHECK(type)                                                                  \
-    _Static_assert(offsetof(type, header) == offsetof(struct schema_answer, header) &&             \
-                       offsetof(type, version) == offsetof(struct schema_answer, version),         \
-                   "an answer of another shape")
-SCHEMA_ANSWER_CHECK(Polarys__V1__CreateTableResponse);
-SCHEMA_ANSWER_CHECK(Polarys__V1__DropTableResponse);
-SCHEMA_ANSWER_CHECK(Polarys__V1__TruncateTableResponse);
-SCHEMA_ANSWER_CHECK(Polarys__V1__CreateDatabaseResponse);
-SCHEMA_ANSWER_CHECK(Polarys__V1__DropDatabaseResponse);
-
-static bool schema_invoke(struct polarys_client *client, const struct client_call *call,
-                          struct polarys_client_result *result, struct polarys_client_error *err)
-{
-    ProtobufCMessage *response = client_invoke(client, call, err);
-    if (response == NULL) {
-        return false;
-    }
-    const struct schema_answer *answer = (const struct schema_answer *)response;
-    client_result_fill(result, answer->header, answer->version);
-    protobuf_c_message_free_unpacked(response, NULL);
-    return true;
+    POLARYS_ASSERT(call->repeat == CLIENT_REPEAT_REFUSED);
+    client_request_id_make(&id);
+    return client_change_invoke(client, &change, result, err);
 }
 
 bool polarys_client_table_create(struct polarys_client *client, const char *database,
@@ -58,14 +30,12 @@ bool polarys_client_table_create(struct polarys_client *client, const char *data
                                  struct polarys_client_error *err)
 {
     Polarys__V1__CreateTableRequest request = POLARYS__V1__CREATE_TABLE_REQUEST__INIT;
-    struct schema_id id;
-    schema_id_make(&id);
     request.database = client_text(database);
     request.table = client_text(table);
-    request.request_id = client_bytes(id.bytes, id.size);
-    struct client_call call = {"/polarys.v1.TableService/CreateTable", &request.base,
-                               &polarys__v1__create_table_response__descriptor, id.repeat};
-    return schema_invoke(client, &call, result, err);
+    const struct client_call call = {"/polarys.v1.TableService/CreateTable", &request.base,
+                                     &polarys__v1__create_table_response__descriptor,
+                                     CLIENT_REPEAT_REFUSED};
+    return schema_change(client, &call, &request.request_id, result, err);
 }
 
 bool polarys_client_table_drop(struct polarys_client *client, const char *database,
@@ -73,14 +43,12 @@ bool polarys_client_table_drop(struct polarys_client *client, const char *databa
                                struct polarys_client_error *err)
 {
     Polarys__V1__DropTableRequest request = POLARYS__V1__DROP_TABLE_REQUEST__INIT;
-    struct schema_id id;
-    schema_id_make(&id);
     request.database = client_text(database);
     request.table = client_text(table);
-    request.request_id = client_bytes(id.bytes, id.size);
-    struct client_call call = {"/polarys.v1.TableService/DropTable", &request.base,
-                               &polarys__v1__drop_table_response__descriptor, id.repeat};
-    return schema_invoke(client, &call, result, err);
+    const struct client_call call = {"/polarys.v1.TableService/DropTable", &request.base,
+                                     &polarys__v1__drop_table_response__descriptor,
+                                     CLIENT_REPEAT_REFUSED};
+    return schema_change(client, &call, &request.request_id, result, err);
 }
 
 bool polarys_client_table_truncate(struct polarys_client *client, const char *database,
@@ -88,14 +56,12 @@ bool polarys_client_table_truncate(struct polarys_client *client, const char *da
                                    struct polarys_client_error *err)
 {
     Polarys__V1__TruncateTableRequest request = POLARYS__V1__TRUNCATE_TABLE_REQUEST__INIT;
-    struct schema_id id;
-    schema_id_make(&id);
     request.database = client_text(database);
     request.table = client_text(table);
-    request.request_id = client_bytes(id.bytes, id.size);
-    struct client_call call = {"/polarys.v1.TableService/TruncateTable", &request.base,
-                               &polarys__v1__truncate_table_response__descriptor, id.repeat};
-    return schema_invoke(client, &call, result, err);
+    const struct client_call call = {"/polarys.v1.TableService/TruncateTable", &request.base,
+                                     &polarys__v1__truncate_table_response__descriptor,
+                                     CLIENT_REPEAT_REFUSED};
+    return schema_change(client, &call, &request.request_id, result, err);
 }
 
 bool polarys_client_database_create(struct polarys_client *client, const char *database,
@@ -103,13 +69,11 @@ bool polarys_client_database_create(struct polarys_client *client, const char *d
                                     struct polarys_client_error *err)
 {
     Polarys__V1__CreateDatabaseRequest request = POLARYS__V1__CREATE_DATABASE_REQUEST__INIT;
-    struct schema_id id;
-    schema_id_make(&id);
     request.database = client_text(database);
-    request.request_id = client_bytes(id.bytes, id.size);
-    struct client_call call = {"/polarys.v1.TableService/CreateDatabase", &request.base,
-                               &polarys__v1__create_database_response__descriptor, id.repeat};
-    return schema_invoke(client, &call, result, err);
+    const struct client_call call = {"/polarys.v1.TableService/CreateDatabase", &request.base,
+                                     &polarys__v1__create_database_response__descriptor,
+                                     CLIENT_REPEAT_REFUSED};
+    return schema_change(client, &call, &request.request_id, result, err);
 }
 
 bool polarys_client_database_drop(struct polarys_client *client, const char *database,
@@ -117,13 +81,11 @@ bool polarys_client_database_drop(struct polarys_client *client, const char *dat
                                   struct polarys_client_error *err)
 {
     Polarys__V1__DropDatabaseRequest request = POLARYS__V1__DROP_DATABASE_REQUEST__INIT;
-    struct schema_id id;
-    schema_id_make(&id);
     request.database = client_text(database);
-    request.request_id = client_bytes(id.bytes, id.size);
-    struct client_call call = {"/polarys.v1.TableService/DropDatabase", &request.base,
-                               &polarys__v1__drop_database_response__descriptor, id.repeat};
-    return schema_invoke(client, &call, result, err);
+    const struct client_call call = {"/polarys.v1.TableService/DropDatabase", &request.base,
+                                     &polarys__v1__drop_database_response__descriptor,
+                                     CLIENT_REPEAT_REFUSED};
+    return schema_change(client, &call, &request.request_id, result, err);
 }
 
 static void name_copy(char to[129], const ProtobufCBinaryData *name)
@@ -148,6 +110,8 @@ bool polarys_client_table_get(struct polarys_client *client, const char *databas
                               struct polarys_client_error *err)
 {
     Polarys__V1__GetTableRequest request = POLARYS__V1__GET_TABLE_REQUEST__INIT;
+
+    POLARYS_ASSERT(info != NULL);
     request.database = client_text(database);
     request.table = client_text(table);
     struct client_call call = {"/polarys.v1.TableService/GetTable", &request.base,
@@ -171,6 +135,7 @@ bool polarys_client_table_get(struct polarys_client *client, const char *databas
 static bool token_take(char **token, const ProtobufCBinaryData *from,
                        struct polarys_client_error *err)
 {
+    POLARYS_ASSERT(*token == NULL);
     if (from->len == 0) {
         return true;
     }
@@ -219,6 +184,8 @@ bool polarys_client_table_list(struct polarys_client *client, const char *databa
                                void *context, struct polarys_client_error *err)
 {
     char *token = NULL;
+
+    POLARYS_ASSERT(each != NULL);
     do {
         if (!table_page(client, database, &token, each, context, err)) {
             return false;
@@ -262,6 +229,8 @@ bool polarys_client_database_list(struct polarys_client *client,
                                   void *context, struct polarys_client_error *err)
 {
     char *token = NULL;
+
+    POLARYS_ASSERT(each != NULL);
     do {
         if (!database_page(client, &token, each, context, err)) {
             return false;
@@ -277,6 +246,7 @@ bool polarys_client_count(struct polarys_client *client, const char *database, c
     Polarys__V1__CountRequest request = POLARYS__V1__COUNT_REQUEST__INIT;
     struct client_consistency consistency;
 
+    POLARYS_ASSERT(count != NULL);
     request.database = client_text(database);
     request.table = client_text(table);
     request.consistency = client_consistency_fill(&consistency, read);

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "client/assert.h"
 #include "client/error.h"
 #include "client/transport_internal.h"
 
@@ -45,6 +46,7 @@ gpr_timespec transport_deadline(uint64_t deadline_ms)
 
 grpc_byte_buffer *transport_buffer_create(const void *bytes, size_t size)
 {
+    POLARYS_ASSERT(bytes != NULL || size == 0);
     grpc_slice slice = grpc_slice_from_copied_buffer(bytes, size);
     grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(&slice, 1);
     grpc_slice_unref(slice);
@@ -57,6 +59,7 @@ bool transport_message_take(grpc_byte_buffer *buffer, struct transport_message *
     grpc_slice slice;
     size_t size = grpc_byte_buffer_length(buffer);
 
+    POLARYS_ASSERT(buffer != NULL);
     message->size = 0;
     message->bytes = malloc(size + 1);
     if (message->bytes == NULL || !grpc_byte_buffer_reader_init(&reader, buffer)) {
@@ -86,6 +89,9 @@ bool transport_open(const struct polarys_client_options *options, struct transpo
                     struct polarys_client_error *err)
 {
     struct transport *transport = calloc(1, sizeof(*transport));
+
+    POLARYS_ASSERT(options->endpoint != NULL);
+    POLARYS_ASSERT(out != NULL);
     *out = NULL;
     if (transport == NULL) {
         client_error_set(err, POLARYS_CLIENT_RESOURCE_EXHAUSTED, "no memory for a client");
@@ -154,6 +160,7 @@ static grpc_completion_queue *queue_acquire(struct transport *transport)
 
 static void queue_release(struct transport *transport, grpc_completion_queue *queue)
 {
+    POLARYS_ASSERT(queue != NULL);
     pthread_mutex_lock(&transport->mutex);
     if (transport->idle_queue_count < TRANSPORT_IDLE_QUEUES_MAX) {
         transport->idle_queues[transport->idle_queue_count++] = queue;
@@ -243,6 +250,8 @@ bool transport_unary(struct transport *transport, const struct transport_request
     grpc_byte_buffer *buffer = transport_buffer_create(request->bytes, request->size);
     bool is_ok = false;
 
+    POLARYS_ASSERT(request->method != NULL);
+    POLARYS_ASSERT(response != NULL);
     response->bytes = NULL;
     response->size = 0;
     unary_reply_init(&reply);

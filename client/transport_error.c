@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/assert.h"
 #include "client/error.h"
 #include "client/transport_internal.h"
 
@@ -14,6 +15,8 @@
 void transport_error_fill(struct polarys_client_error *err, grpc_status_code status,
                           const grpc_slice *text, const grpc_metadata_array *trailing)
 {
+    POLARYS_ASSERT(status != GRPC_STATUS_OK);
+    POLARYS_ASSERT(text != NULL && trailing != NULL);
     if (err == NULL) {
         return;
     }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/assert.h"
 #include "client/error.h"
 #include "client/transport.h"
 #include "client/transport_internal.h"
@@ -56,6 +57,8 @@ struct transport_stream {
 static bool batch_start(struct transport_stream *stream, const grpc_op *ops, size_t count,
                         void *tag)
 {
+    POLARYS_ASSERT(count > 0);
+    POLARYS_ASSERT(stream->outstanding >= 0);
     if (grpc_call_start_batch(stream->call, ops, count, tag, NULL) != GRPC_CALL_OK) {
         return false;
     }
@@ -80,6 +83,8 @@ static void receive_start(struct transport_stream *stream)
 
 static void received(struct transport_stream *stream)
 {
+    POLARYS_ASSERT(stream->is_receiving);
+    POLARYS_ASSERT(stream->held_count < STREAM_HELD_MESSAGES_MAX);
     stream->is_receiving = false;
     if (stream->receiving == NULL) {
         stream->has_ended = true;
@@ -148,6 +153,9 @@ bool transport_stream_open(struct transport *transport, const char *method, uint
                            struct transport_stream **out, struct polarys_client_error *err)
 {
     struct transport_stream *stream = calloc(1, sizeof(*stream));
+
+    POLARYS_ASSERT(transport != NULL);
+    POLARYS_ASSERT(out != NULL);
     *out = NULL;
     if (stream == NULL) {
         client_error_set(err, POLARYS_CLIENT_RESOURCE_EXHAUSTED, "no memory for a stream");
@@ -184,6 +192,8 @@ static gpr_timespec wait_until(uint32_t timeout_ms)
 bool transport_stream_send(struct transport_stream *stream, const void *message, size_t size)
 {
     grpc_op op;
+
+    POLARYS_ASSERT(!stream->is_sending);
     if (stream->has_ended || stream->has_status || stream->has_failed_send) {
         return false;
     }
@@ -211,6 +221,8 @@ bool transport_stream_send(struct transport_stream *stream, const void *message,
 bool transport_stream_half_close(struct transport_stream *stream)
 {
     grpc_op op;
+
+    POLARYS_ASSERT(!stream->is_closing);
     memset(&op, 0, sizeof(op));
     if (stream->has_ended || stream->has_failed_send) {
         return false;
@@ -225,6 +237,7 @@ enum transport_event transport_stream_receive(struct transport_stream *stream, u
 {
     gpr_timespec deadline = wait_until(timeout_ms);
 
+    POLARYS_ASSERT(message != NULL);
     message->bytes = NULL;
     message->size = 0;
     while (stream->held_count == 0 && !stream->has_ended) {
@@ -245,6 +258,7 @@ enum transport_event transport_stream_receive(struct transport_stream *stream, u
 
 bool transport_stream_finish(struct transport_stream *stream, struct polarys_client_error *err)
 {
+    POLARYS_ASSERT(stream != NULL);
     while (!stream->has_status && stream->outstanding > 0) {
         (void)completion_take(stream, gpr_inf_future(GPR_CLOCK_MONOTONIC));
     }

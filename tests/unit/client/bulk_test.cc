@@ -121,6 +121,7 @@ class ScriptedBulk : public FakeStream {
             delay.nanos = 200000000;
             error.code = server->refuse_reason == "BAD_JSON" ? POLARYS_CLIENT_INVALID_ARGUMENT
                                                              : POLARYS_CLIENT_RESOURCE_EXHAUSTED;
+            error.code = server->refuse_reason == "NO_CODE" ? 0 : error.code;
             error.reason = Bytes(server->refuse_reason);
             error.retry_delay = &delay;
             ack.result_case = POLARYS__V1__WRITE_ACK__RESULT_ERROR;
@@ -365,6 +366,15 @@ TEST_F(ClientBulk, EndsWithARefusalThatStays)
     EXPECT_EQ(err.status, POLARYS_CLIENT_INVALID_ARGUMENT);
     EXPECT_STREQ(err.reason, "BAD_JSON");
     EXPECT_TRUE(server.records.empty());
+}
+
+TEST_F(ClientBulk, TakesARefusalWithoutAKnownCodeForAnError)
+{
+    server.refuse_reason = "NO_CODE";
+    server.refusals = 1;
+    EXPECT_FALSE(Write(5));
+    EXPECT_EQ(err.status, POLARYS_CLIENT_UNKNOWN);
+    EXPECT_STREQ(err.reason, "NO_CODE");
 }
 
 TEST_F(ClientBulk, GivesUpOnASilentServer)

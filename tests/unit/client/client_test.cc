@@ -292,4 +292,11 @@ TEST_F(Client, BatchKeepsItsOperationsUntilTheyAreCommitted)
     polarys_client_batch_destroy(batch);
 }
 
+TEST_F(Client, SaysWhichContractItsCallerBroke)
+{
+    write.key = nullptr;
+    EXPECT_DEATH((void)polarys_client_put(client, &write, &result, &err), "write->key != NULL");
+    EXPECT_DEATH((void)polarys_client_open(nullptr, &client, &err), "options != NULL");
+}
+
 } // namespace
