@@ -88,6 +88,7 @@ void polarys_batch_destroy(struct polarys_batch *batch)
     array_deinit(&batch->requirements);
     array_deinit(&batch->tables);
     array_deinit(&batch->own_read_keys);
+    array_deinit(&batch->own_read_ranges);
     array_deinit(&batch->effects);
     array_deinit(&batch->ranges);
     array_deinit(&batch->entries);
@@ -106,6 +107,7 @@ void batch_clear(struct polarys_batch *batch)
     batch->requirements.count = 0;
     batch->tables.count = 0;
     batch->own_read_keys.count = 0;
+    batch->own_read_ranges.count = 0;
     batch->bytes = 0;
     batch->range_count = 0;
     batch->changes_schema = false;
@@ -502,6 +504,30 @@ enum polarys_code batch_add_read_key(struct polarys_batch *batch, struct polarys
     }
     *key = copy;
     batch->own_read_keys.count++;
+    return POLARYS_OK;
+}
+
+enum polarys_code batch_borrow_read_key(struct polarys_batch *batch, struct polarys_slice tree_key,
+                                        struct polarys_error *err)
+{
+    struct polarys_slice *key = batch_array_next(&batch->own_read_keys, sizeof(*key));
+    if (key == NULL) {
+        return fail_memory(err);
+    }
+    *key = tree_key;
+    batch->own_read_keys.count++;
+    return POLARYS_OK;
+}
+
+enum polarys_code batch_borrow_read_range(struct polarys_batch *batch, struct commit_range range,
+                                          struct polarys_error *err)
+{
+    struct commit_range *to = batch_array_next(&batch->own_read_ranges, sizeof(*to));
+    if (to == NULL) {
+        return fail_memory(err);
+    }
+    *to = range;
+    batch->own_read_ranges.count++;
     return POLARYS_OK;
 }
 

@@ -22,7 +22,7 @@ static enum polarys_code options_take(struct polarys_batch *batch,
     }
     batch->principal_size = 0;
     batch->conflict_count = 0;
-    if (batch->operations.count == 0) {
+    if (batch->operations.count == 0 && batch->begin_attempt == NULL) {
         return polarys_fail(err, POLARYS_BAD_ARGUMENT, "the batch is empty");
     }
     if (batch->options.durability > POLARYS_DURABILITY_LOCAL_SYNC) {
@@ -55,6 +55,13 @@ static bool replay_is_durable(const struct polarys_batch *batch)
 
 static void result_fill(const struct polarys_batch *batch, struct polarys_write_result *result)
 {
+    if (batch->writes_nothing && !batch->is_replayed) {
+        *result = (struct polarys_write_result){
+            .version = batch->read_version,
+            .time_unix_ms = db_version_time_ms(batch->db, batch->read_version),
+        };
+        return;
+    }
     *result = (struct polarys_write_result){
         .version = batch->is_replayed ? batch->replayed_version : batch->request.version,
         .time_unix_ms = batch->is_replayed ? db_version_time_ms(batch->db, batch->replayed_version)
@@ -67,8 +74,11 @@ static void result_fill(const struct polarys_batch *batch, struct polarys_write_
 /* After the commit path's last word on it. */
 static void note_outcome(struct polarys_batch *batch, enum polarys_code code)
 {
-    if (code == POLARYS_OK && batch->options.has_request_id && batch->adds_request_id &&
-        !batch->is_replayed) {
+    bool has_committed = code == POLARYS_OK && !batch->is_replayed && !batch->writes_nothing;
+    if (has_committed && batch->options.has_request_id && batch->adds_request_id) {
+        request_ids_note_added(batch->db);
+    }
+    if (has_committed && batch->has_record) {
         request_ids_note_added(batch->db);
     }
     if (code == POLARYS_DISK_LOW) {
@@ -97,9 +107,12 @@ static struct polarys_batch *batch_of_request(struct commit_request *request)
     return (struct polarys_batch *)((char *)request - offsetof(struct polarys_batch, request));
 }
 
-/* Sets batch->turn to the stripes it would want; false when it reads nothing. */
+/* Sets batch->turn to the stripes it would want; false when it reads nothing or takes no turns. */
 static bool turn_make(struct polarys_batch *batch)
 {
+    if (batch->is_txn) {
+        return false;
+    }
     batch->turn.stripes = turn_stripes_of(batch->read_keys.items, batch->read_keys.count);
     return batch->turn.stripes != 0;
 }
@@ -196,7 +209,8 @@ static void request_done(struct commit_request *request)
         wait_for_turn(batch)) {
         return;
     }
-    if (batch->bytes > BATCH_RETRY_INLINE_BYTES) {
+    if (batch->bytes > BATCH_RETRY_INLINE_BYTES || batch->own_read_ranges.count > 0 ||
+        batch->own_read_keys.count > BATCH_RETRY_INLINE_KEYS) {
         prepare_later(batch);
     } else {
         advance(batch, TREE_READ_MEMORY_ONLY);
@@ -218,6 +232,10 @@ static void advance(struct polarys_batch *batch, unsigned tree_flags)
     }
     if (batch->is_replayed) {
         replay(batch);
+        return;
+    }
+    if (batch->writes_nothing) {
+        finish(batch, POLARYS_OK);
         return;
     }
     /* Others take turns on what this one reads: it gets in line before it conflicts. */
@@ -292,6 +310,9 @@ static enum polarys_code commit_loop(struct polarys_batch *batch, struct polarys
         }
         if (batch->is_replayed) {
             return replay_waited(batch, err);
+        }
+        if (batch->writes_nothing) {
+            return POLARYS_OK;
         }
         code = commit_wait(db->commit, &batch->request);
         if (code != POLARYS_TXN_CONFLICT) {

@@ -21,6 +21,7 @@ enum {
     BATCH_ATTEMPTS_MAX = 1000,           /* conflicts before the caller hears of it */
     BATCH_CONFLICTS_FREE = 2,            /* conflicts before a turn is taken */
     BATCH_RETRY_INLINE_BYTES = 16 << 10, /* a larger batch is prepared again on the executor */
+    BATCH_RETRY_INLINE_KEYS = 64,        /* likewise one that has read more on its own */
     BATCH_OVERHEAD_BYTES = 64,           /* charged for each operation beside its bytes */
     BATCH_FIELD_BYTES_MAX = 4096,
     BATCH_DRIVE_ROUNDS = 4, /* groups that an executor thread writes before it goes on */
@@ -88,11 +89,27 @@ struct polarys_batch {
     struct batch_array operations;
     struct batch_array requirements;
     struct batch_array tables;
-    struct batch_array own_read_keys; /* struct polarys_slice; system batches */
+    struct batch_array own_read_keys;   /* struct polarys_slice; system batches, transactions */
+    struct batch_array own_read_ranges; /* struct commit_range; likewise */
     size_t bytes;
     size_t range_count;
     uint8_t logical_hash[REQUEST_HASH_SIZE]; /* of a schema change; else worked out */
     bool has_logical_hash;
+
+    /*
+     * Of a batch that a transaction makes; NULL else. Called as each preparation begins, the first and those
+     * after a conflict: it sets operations, own_read_keys, own_read_ranges and read_version as they are to be
+     * now. Errors end the batch; WOULD_BLOCK when tree_flags forbid what it takes.
+     */
+    enum polarys_code (*begin_attempt)(struct polarys_batch *batch, unsigned tree_flags,
+                                       struct polarys_error *err);
+    void *owner;
+    bool is_txn;         /* its conflicts are its caller's to hear of: it takes no turns */
+    bool writes_nothing; /* set by begin_attempt: there is nothing to commit */
+    bool answer_flag;    /* kept with the answer of a request id */
+    bool has_record;     /* remembers the commit under record_id, as a request id is */
+    uint8_t record_id[POLARYS_REQUEST_ID_SIZE];
+    const char *record_principal; /* borrowed */
 
     /* Made by preparing. */
     struct arena made;
@@ -149,6 +166,13 @@ NODISCARD enum polarys_code batch_add_system(struct polarys_batch *batch, enum e
 NODISCARD enum polarys_code batch_add_read_key(struct polarys_batch *batch,
                                                struct polarys_slice tree_key,
                                                struct polarys_error *err);
+/* As batch_add_read_key, the bytes borrowed until the batch is done. */
+NODISCARD enum polarys_code batch_borrow_read_key(struct polarys_batch *batch,
+                                                  struct polarys_slice tree_key,
+                                                  struct polarys_error *err);
+NODISCARD enum polarys_code batch_borrow_read_range(struct polarys_batch *batch,
+                                                    struct commit_range range,
+                                                    struct polarys_error *err);
 
 /* ---- batch_reduce.c ---- */
 
@@ -157,6 +181,18 @@ NODISCARD enum polarys_code batch_add_read_key(struct polarys_batch *batch,
 NODISCARD enum polarys_code batch_reduce(struct polarys_batch *batch, unsigned tree_flags,
                                          struct polarys_error *err);
 
+/* What an update comes to. */
+struct batch_merged {
+    struct polarys_slice value; /* as stored, in the arena given */
+    uint64_t expires_at_ms;
+};
+/* Merges the update's patch into `base` (NULL: no document). Errors: BAD_ARGUMENT (base is not JSON),
+ * TOO_LARGE, BAD_JSON, NO_MEMORY. */
+NODISCARD enum polarys_code batch_merge(const struct batch_operation *update,
+                                        const struct stored_value *base, size_t value_bytes_max,
+                                        struct arena *arena, struct batch_merged *merged,
+                                        struct polarys_error *err);
+
 /* ---- batch_prepare.c ---- */
 
 /* The document that a preparation looks at; its key joins the read set. Errors: KEY_NOT_FOUND without a
@@ -164,7 +200,12 @@ NODISCARD enum polarys_code batch_reduce(struct polarys_batch *batch, unsigned t
 NODISCARD enum polarys_code batch_look(struct polarys_batch *batch, struct polarys_slice tree_key,
                                        unsigned tree_flags, struct db_found *found,
                                        struct polarys_error *err);
-/* Makes batch->request ready to be submitted, or sets is_replayed. Errors: WOULD_BLOCK when tree_flags
+/* Whether a document meets a precondition; `stored` is NULL when it is not there. Errors: KEY_NOT_FOUND,
+ * KEY_EXISTS, VERSION_MISMATCH, FIELD_MISMATCH, those of comparing JSON. */
+NODISCARD enum polarys_code batch_check_condition(const struct polarys_precondition *condition,
+                                                  const struct stored_value *stored,
+                                                  uint64_t version, struct polarys_error *err);
+/* Makes batch->request ready to be submitted, or sets is_replayed or writes_nothing. Errors: WOULD_BLOCK when tree_flags
  * forbid what it takes; those of polarys_batch_commit. */
 NODISCARD enum polarys_code batch_prepare(struct polarys_batch *batch, unsigned tree_flags,
                                           struct polarys_error *err);

@@ -11,6 +11,9 @@
 
 #include "engine/batch_internal.h"
 
+/* Lies in the record of a request id beside the count of what was affected. */
+#define ANSWER_FLAG (UINT64_C(1) << 63)
+
 static enum polarys_code fail_memory(struct polarys_error *err)
 {
     return polarys_fail(err, POLARYS_NO_MEMORY, "no memory to prepare a batch");
@@ -40,32 +43,32 @@ enum polarys_code batch_look(struct polarys_batch *batch, struct polarys_slice t
     return db_read_document(batch->db, tree_key, batch->read_version, true, tree_flags, found, err);
 }
 
-static enum polarys_code check_version(const struct batch_requirement *requirement,
+static enum polarys_code check_version(const struct polarys_precondition *condition,
                                        uint64_t version, struct polarys_error *err)
 {
-    if (version == requirement->condition.version) {
+    if (version == condition->version) {
         return POLARYS_OK;
     }
-    enum polarys_code code = polarys_fail(
-        err, POLARYS_VERSION_MISMATCH, "the document's version is %llu, not %llu",
-        (unsigned long long)version, (unsigned long long)requirement->condition.version);
+    enum polarys_code code =
+        polarys_fail(err, POLARYS_VERSION_MISMATCH, "the document's version is %llu, not %llu",
+                     (unsigned long long)version, (unsigned long long)condition->version);
     polarys_error_detail_set(err, "version", "%llu", (unsigned long long)version);
     return code;
 }
 
-static enum polarys_code check_field(const struct batch_requirement *requirement,
+static enum polarys_code check_field(const struct polarys_precondition *condition,
                                      const struct stored_value *stored, struct polarys_error *err)
 {
     bool is_equal = false;
     enum polarys_code code = POLARYS_OK;
     if (stored->is_json) {
-        code = json_field_equals(stored->bytes, requirement->condition.field,
-                                 requirement->condition.expected, &is_equal, err);
+        code =
+            json_field_equals(stored->bytes, condition->field, condition->expected, &is_equal, err);
     }
     if (code != POLARYS_OK || is_equal) {
         return code;
     }
-    struct polarys_slice field = requirement->condition.field;
+    struct polarys_slice field = condition->field;
     code = polarys_fail(err, POLARYS_FIELD_MISMATCH, "field \"%.*s\" has another value",
                         (int)(field.size < 64 ? field.size : 64), (const char *)field.data);
     polarys_error_detail_set(err, "field", "%.*s", (int)(field.size < 128 ? field.size : 128),
@@ -73,12 +76,11 @@ static enum polarys_code check_field(const struct batch_requirement *requirement
     return code;
 }
 
-/* `stored` is NULL when the document is not there. */
-static enum polarys_code check_requirement(const struct batch_requirement *requirement,
-                                           const struct stored_value *stored, uint64_t version,
-                                           struct polarys_error *err)
+enum polarys_code batch_check_condition(const struct polarys_precondition *condition,
+                                        const struct stored_value *stored, uint64_t version,
+                                        struct polarys_error *err)
 {
-    switch (requirement->condition.kind) {
+    switch (condition->kind) {
     case POLARYS_PRECONDITION_MUST_EXIST:
         return stored != NULL ? POLARYS_OK
                               : polarys_fail(err, POLARYS_KEY_NOT_FOUND,
@@ -88,9 +90,9 @@ static enum polarys_code check_requirement(const struct batch_requirement *requi
                    ? POLARYS_OK
                    : polarys_fail(err, POLARYS_KEY_EXISTS, "precondition: the document exists");
     case POLARYS_PRECONDITION_VERSION_EQUALS:
-        return check_version(requirement, stored == NULL ? 0 : version, err);
+        return check_version(condition, stored == NULL ? 0 : version, err);
     default:
-        return stored != NULL ? check_field(requirement, stored, err)
+        return stored != NULL ? check_field(condition, stored, err)
                               : polarys_fail(err, POLARYS_FIELD_MISMATCH,
                                              "precondition: the document does not exist");
     }
@@ -104,8 +106,9 @@ static enum polarys_code check_requirements(struct polarys_batch *batch, unsigne
         struct db_found found = {0};
         enum polarys_code code = batch_look(batch, requirements[i].key, tree_flags, &found, err);
         if (code == POLARYS_OK || code == POLARYS_KEY_NOT_FOUND) {
-            code = check_requirement(&requirements[i], code == POLARYS_OK ? &found.stored : NULL,
-                                     found.value.version, err);
+            code = batch_check_condition(&requirements[i].condition,
+                                         code == POLARYS_OK ? &found.stored : NULL,
+                                         found.value.version, err);
         }
         tree_value_release(&found.value);
         if (code != POLARYS_OK) {
@@ -219,7 +222,8 @@ static enum polarys_code look_for_answer(struct polarys_batch *batch, unsigned t
     if (answer.is_found) {
         batch->is_replayed = true;
         batch->replayed_version = answer.version;
-        batch->affected = answer.affected;
+        batch->affected = answer.affected & ~ANSWER_FLAG;
+        batch->answer_flag = (answer.affected & ANSWER_FLAG) != 0;
         return POLARYS_OK;
     }
     batch->adds_request_id = !answer.is_stale;
@@ -258,7 +262,7 @@ static enum polarys_code record_add(struct polarys_batch *batch, struct polarys_
                                     struct polarys_error *err)
 {
     uint8_t record[REQUEST_RECORD_SIZE];
-    request_record_put(record, hash, batch->affected);
+    request_record_put(record, hash, batch->affected | (batch->answer_flag ? ANSWER_FLAG : 0));
     struct stored_value stored = {
         .expires_at_ms = db_now_ms(batch->db) + batch->db->settings.request_id_keep_ms,
         .bytes = slice_make(record, sizeof(record)),
@@ -270,6 +274,20 @@ static enum polarys_code record_add(struct polarys_batch *batch, struct polarys_
     }
     enum polarys_code code = entry_add(batch, ENTRY_PUT, key, buffer_slice(&to), err);
     return code == POLARYS_OK ? expiry_entry_add(batch, stored.expires_at_ms, key, err) : code;
+}
+
+/* The record under which a transaction's commit is found. Its id is random and committed once: nobody has to
+ * look for an earlier one. */
+static enum polarys_code txn_record_add(struct polarys_batch *batch, struct polarys_error *err)
+{
+    static const uint8_t no_hash[REQUEST_HASH_SIZE];
+    uint8_t bytes[REQUEST_KEY_SIZE_MAX];
+    size_t size = request_id_key(bytes, batch->database_id, batch->record_id,
+                                 slice_from_text(batch->record_principal));
+    struct polarys_slice key = made_copy(batch, bytes, size);
+    enum polarys_code code =
+        key.data == NULL ? fail_memory(err) : request_ids_allow(batch->db, err);
+    return code == POLARYS_OK ? record_add(batch, key, no_hash, err) : code;
 }
 
 static enum polarys_code effects_list(struct polarys_batch *batch, struct polarys_error *err)
@@ -351,8 +369,8 @@ static enum polarys_code request_make(struct polarys_batch *batch, struct polary
     request->read_version = batch->read_version;
     request->read_keys = batch->read_keys.items;
     request->read_key_count = batch->read_keys.count;
-    request->read_ranges = NULL;
-    request->read_range_count = 0;
+    request->read_ranges = batch->own_read_ranges.items;
+    request->read_range_count = batch->own_read_ranges.count;
     request->changes_schema = batch->changes_schema;
     request->durability =
         batch->options.durability == POLARYS_DURABILITY_ASYNC ? COMMIT_ASYNC : COMMIT_LOCAL_SYNC;
@@ -364,11 +382,17 @@ enum polarys_code batch_prepare(struct polarys_batch *batch, unsigned tree_flags
                                 struct polarys_error *err)
 {
     struct polarys_db *db = batch->db;
-    POLARYS_ASSERT(batch->operations.count > 0);
+    POLARYS_ASSERT(batch->operations.count > 0 || batch->begin_attempt != NULL);
     if (atomic_load_explicit(&db->is_closing, memory_order_relaxed)) {
         return polarys_fail(err, POLARYS_DRAINING, "the store is being closed");
     }
-    enum polarys_code code = made_reset(batch, err);
+    enum polarys_code code = POLARYS_OK;
+    if (batch->begin_attempt != NULL) {
+        code = batch->begin_attempt(batch, tree_flags, err);
+    }
+    if (code == POLARYS_OK) {
+        code = made_reset(batch, err);
+    }
     if (code == POLARYS_OK) {
         code = check_tables(batch, err);
     }
@@ -386,6 +410,9 @@ enum polarys_code batch_prepare(struct polarys_batch *batch, unsigned tree_flags
             return code;
         }
     }
+    if (batch->writes_nothing) {
+        return POLARYS_OK;
+    }
     code = check_requirements(batch, tree_flags, err);
     if (code == POLARYS_OK) {
         code = batch_reduce(batch, tree_flags, err);
@@ -395,6 +422,9 @@ enum polarys_code batch_prepare(struct polarys_batch *batch, unsigned tree_flags
     }
     if (code == POLARYS_OK && batch->options.has_request_id) {
         code = record_add(batch, record_key, hash, err);
+    }
+    if (code == POLARYS_OK && batch->has_record) {
+        code = txn_record_add(batch, err);
     }
     return code == POLARYS_OK ? request_make(batch, err) : code;
 }

@@ -157,51 +157,64 @@ static enum polarys_code reduce_delete(struct polarys_batch *batch,
     return POLARYS_OK;
 }
 
-/* Merges the patch into `base` (empty: no document) and makes it the effect's value. */
-static enum polarys_code update_apply(struct polarys_batch *batch,
-                                      const struct batch_operation *operation,
-                                      const struct stored_value *base, struct polarys_error *err)
+enum polarys_code batch_merge(const struct batch_operation *update, const struct stored_value *base,
+                              size_t value_bytes_max, struct arena *arena,
+                              struct batch_merged *merged, struct polarys_error *err)
 {
     static const char empty_object[] = "{}";
     struct polarys_slice target = base == NULL ? slice_from_text(empty_object) : base->bytes;
-    struct buffer merged = {0};
+    struct buffer text = {0};
     enum polarys_code code = POLARYS_OK;
     if (base != NULL && !base->is_json) {
         code = polarys_fail(err, POLARYS_BAD_ARGUMENT, "the document to update is not JSON");
     }
     if (code == POLARYS_OK) {
-        code = json_merge_patch(target, operation->value, &merged, err);
+        code = json_merge_patch(target, update->value, &text, err);
     }
-    if (code == POLARYS_OK && merged.size > batch->db->settings.value_bytes_max) {
+    if (code == POLARYS_OK && text.size > value_bytes_max) {
         code =
-            polarys_fail(err, POLARYS_TOO_LARGE, "the updated document has %zu bytes", merged.size);
-        polarys_error_detail_set(err, "limit", "%u", batch->db->settings.value_bytes_max);
-        polarys_error_detail_set(err, "size", "%zu", merged.size);
+            polarys_fail(err, POLARYS_TOO_LARGE, "the updated document has %zu bytes", text.size);
+        polarys_error_detail_set(err, "limit", "%zu", value_bytes_max);
+        polarys_error_detail_set(err, "size", "%zu", text.size);
     }
     uint64_t kept_expiry = base == NULL ? 0 : base->expires_at_ms;
     struct stored_value stored = {
         .is_json = true,
-        .expires_at_ms =
-            operation->expires_at_ms == UINT64_MAX ? kept_expiry : operation->expires_at_ms,
-        .bytes = buffer_slice(&merged),
+        .expires_at_ms = update->expires_at_ms == UINT64_MAX ? kept_expiry : update->expires_at_ms,
+        .bytes = buffer_slice(&text),
     };
-    struct buffer to = {.capacity = STORED_VALUE_HEADER_MAX + merged.size};
-    struct batch_effect *effect = NULL;
+    struct buffer to = {.capacity = STORED_VALUE_HEADER_MAX + text.size};
     if (code == POLARYS_OK) {
-        to.data = arena_alloc(&batch->made, to.capacity);
-        effect = effect_get(batch, operation->key);
-        if (to.data == NULL || effect == NULL || stored_value_encode(&to, &stored) != POLARYS_OK) {
+        to.data = arena_alloc(arena, to.capacity);
+        if (to.data == NULL || stored_value_encode(&to, &stored) != POLARYS_OK) {
             code = fail_memory(err);
         }
     }
-    if (code == POLARYS_OK) {
-        effect->kind = EFFECT_PUT;
-        effect->value = buffer_slice(&to);
-        effect->expires_at_ms = stored.expires_at_ms;
-        batch->affected++;
-    }
-    buffer_deinit(&merged);
+    *merged = (struct batch_merged){buffer_slice(&to), stored.expires_at_ms};
+    buffer_deinit(&text);
     return code;
+}
+
+/* Makes what the update comes to the effect's value. */
+static enum polarys_code update_apply(struct polarys_batch *batch,
+                                      const struct batch_operation *operation,
+                                      const struct stored_value *base, struct polarys_error *err)
+{
+    struct batch_merged merged;
+    enum polarys_code code = batch_merge(operation, base, batch->db->settings.value_bytes_max,
+                                         &batch->made, &merged, err);
+    if (code != POLARYS_OK) {
+        return code;
+    }
+    struct batch_effect *effect = effect_get(batch, operation->key);
+    if (effect == NULL) {
+        return fail_memory(err);
+    }
+    effect->kind = EFFECT_PUT;
+    effect->value = merged.value;
+    effect->expires_at_ms = merged.expires_at_ms;
+    batch->affected++;
+    return POLARYS_OK;
 }
 
 static enum polarys_code reduce_update(struct polarys_batch *batch,
