@@ -16,6 +16,10 @@
 extern "C" {
 #endif
 
+/* One character of two to four bytes at `at` (RFC 3629): the byte behind it, or NULL. REQUIRES: at < end, a
+ * byte above ASCII. */
+const uint8_t *json_scan_utf8(const uint8_t *at, const uint8_t *end);
+
 /* Where scanning stopped and why; `why` is static text. */
 struct json_fault {
     const uint8_t *at;
@@ -46,6 +50,15 @@ struct polarys_slice json_value_trim(struct polarys_slice text);
 /* REQUIRES: `value` is trimmed. */
 enum json_type json_value_type(struct polarys_slice value);
 
+/* The closing quote of the string whose opening quote is at `at`. */
+const uint8_t *json_string_close(const uint8_t *at, const uint8_t *end);
+/* Says also whether a backslash occurs. */
+const uint8_t *json_string_close_noting(const uint8_t *at, const uint8_t *end, bool *has_escape);
+/* The byte behind the value that begins at `at`. */
+const uint8_t *json_value_end(const uint8_t *at, const uint8_t *end);
+/* The byte behind the object or array inside which `at` is, not inside a string. */
+const uint8_t *json_container_end(const uint8_t *at, const uint8_t *end);
+
 /* A walk over the members of an object or the elements of an array. Embedded. */
 struct json_walk {
     const uint8_t *at;
@@ -71,6 +84,9 @@ NODISCARD enum polarys_code json_unescape(struct polarys_slice raw, struct buffe
 NODISCARD enum polarys_code json_text(struct polarys_slice raw, struct buffer *scratch,
                                       struct polarys_slice *text);
 bool json_has_escape(struct polarys_slice raw);
+/* The next 1 to 4 bytes of the characters of what stands between two quotes: those of an escape, or one byte
+ * that stands for itself. Moves *at behind what they came from. REQUIRES: *at < end. */
+size_t json_character_take(const uint8_t **at, const uint8_t *end, uint8_t bytes[4]);
 
 /* One member of an object, its name in plain characters. */
 struct json_member {
@@ -96,6 +112,24 @@ void json_members_deinit(struct json_members *members);
 struct json_member *json_members_find(const struct json_members *members,
                                       struct polarys_slice name);
 
+/* ± 0.d1d2…dn × 10^e, d1 and dn not zero: one form for each value. Borrows the text. */
+struct json_decimal {
+    bool is_negative;
+    /* d1 to dn, with a point somewhere inside, which is skipped when reading; none for zero. */
+    const uint8_t *digits;
+    const uint8_t *digits_end;
+    int64_t shift; /* to be added to the written exponent */
+    bool is_exponent_negative;
+    struct polarys_slice exponent; /* as written, digits without leading zeros */
+};
+struct json_decimal json_decimal_parse(struct polarys_slice text);
+/* Appends the magnitude of e in decimal digits without leading zeros, none for 0. Errors: NO_MEMORY. */
+NODISCARD enum polarys_code json_decimal_exponent(const struct json_decimal *decimal,
+                                                  struct buffer *to, bool *is_negative);
+
+/* The order of two number texts, at any length. Errors: NO_MEMORY. */
+NODISCARD enum polarys_code json_number_compare(struct polarys_slice a, struct polarys_slice b,
+                                                int *order);
 /* Two number texts have the same value, at any length. Errors: NO_MEMORY. */
 NODISCARD enum polarys_code json_number_equals(struct polarys_slice a, struct polarys_slice b,
                                                bool *is_equal);

@@ -48,9 +48,8 @@ static bool is_continuation(uint8_t byte)
     return (byte & 0xc0) == 0x80;
 }
 
-/* One character of two to four bytes (RFC 3629: no overlong forms, no surrogates, none past U+10FFFF).
- * Returns the byte behind it, or NULL. */
-static const uint8_t *skip_utf8(const uint8_t *at, const uint8_t *end)
+/* No overlong forms, no surrogates, none past U+10FFFF. */
+const uint8_t *json_scan_utf8(const uint8_t *at, const uint8_t *end)
 {
     size_t left = (size_t)(end - at);
     uint8_t first = at[0];
@@ -123,7 +122,7 @@ const uint8_t *json_scan_string(const uint8_t *at, const uint8_t *end, bool *has
                 return NULL;
             }
         } else if (*at >= 0x80) {
-            const uint8_t *next = skip_utf8(at, end);
+            const uint8_t *next = json_scan_utf8(at, end);
             if (next == NULL) {
                 return fault_at(fault, at, "invalid UTF-8");
             }

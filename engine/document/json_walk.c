@@ -40,56 +40,100 @@ enum json_type json_value_type(struct polarys_slice value)
     }
 }
 
-/* The closing quote of the string whose opening quote is at `at`. */
-static const uint8_t *string_close(const uint8_t *at, const uint8_t *end)
+/* True when one of the eight bytes is a quote or a backslash. */
+static bool word_ends_run(uint64_t word)
 {
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    const uint64_t highs = UINT64_C(0x8080808080808080);
+    uint64_t quote = word ^ (ones * '"');
+    uint64_t backslash = word ^ (ones * '\\');
+    return (((quote - ones) & ~quote) | ((backslash - ones) & ~backslash)) & highs;
+}
+
+const uint8_t *json_string_close(const uint8_t *at, const uint8_t *end)
+{
+    bool has_escape;
+    return json_string_close_noting(at, end, &has_escape);
+}
+
+const uint8_t *json_string_close_noting(const uint8_t *at, const uint8_t *end, bool *has_escape)
+{
+    *has_escape = false;
     at++;
     for (;;) {
+        uint64_t word;
+        while (end - at >= (ptrdiff_t)sizeof(word)) {
+            memcpy(&word, at, sizeof(word));
+            if (word_ends_run(word)) {
+                break;
+            }
+            at += sizeof(word);
+        }
+        while (at < end && *at != '"' && *at != '\\') {
+            at++;
+        }
         POLARYS_ASSERT(at < end);
         if (*at == '"') {
             return at;
         }
-        at += *at == '\\' ? 2 : 1;
+        *has_escape = true;
+        at += 2;
     }
 }
 
-/* The byte behind the value at `at`. */
-static const uint8_t *value_end(const uint8_t *at, const uint8_t *end)
+/* What a byte means for finding the end of a value. */
+enum byte_class { BYTE_PLAIN, BYTE_QUOTE, BYTE_OPEN, BYTE_CLOSE };
+static const uint8_t byte_classes[256] = {
+    ['"'] = BYTE_QUOTE, ['{'] = BYTE_OPEN,  ['['] = BYTE_OPEN,
+    ['}'] = BYTE_CLOSE, [']'] = BYTE_CLOSE,
+};
+
+const uint8_t *json_container_end(const uint8_t *at, const uint8_t *end)
 {
-    size_t depth = 0;
-    do {
+    size_t depth = 1;
+    for (;;) {
+        while (at < end && byte_classes[*at] == BYTE_PLAIN) {
+            at++;
+        }
         POLARYS_ASSERT(at < end);
-        switch (*at) {
-        case '"':
-            at = string_close(at, end) + 1;
+        switch (byte_classes[*at]) {
+        case BYTE_QUOTE:
+            at = json_string_close(at, end) + 1;
             break;
-        case '{':
-        case '[':
+        case BYTE_OPEN:
             depth++;
             at++;
             break;
-        case '}':
-        case ']':
-            depth--;
-            at++;
-            break;
-        case ',':
-        case ':':
-        case ' ':
-        case '\n':
-        case '\r':
-        case '\t':
-            at++;
-            break;
         default:
-            /* A number or a word: up to what may follow one. */
-            while (at < end && strchr(",:]} \n\r\t", *at) == NULL) {
-                at++;
+            at++;
+            if (--depth == 0) {
+                return at;
             }
             break;
         }
-    } while (depth > 0);
-    return at;
+    }
+}
+
+static bool ends_word(uint8_t byte)
+{
+    return byte == ',' || byte == '}' || byte == ']' || byte == ' ' || byte == '\n' ||
+           byte == '\r' || byte == '\t';
+}
+
+const uint8_t *json_value_end(const uint8_t *at, const uint8_t *end)
+{
+    POLARYS_ASSERT(at < end);
+    switch (byte_classes[*at]) {
+    case BYTE_QUOTE:
+        return json_string_close(at, end) + 1;
+    case BYTE_OPEN:
+        return json_container_end(at + 1, end);
+    default:
+        while (at < end && !ends_word(*at)) {
+            at++;
+        }
+        return at;
+    }
 }
 
 struct json_walk json_walk_start(struct polarys_slice value)
@@ -111,13 +155,13 @@ bool json_walk_next(struct json_walk *walk, struct polarys_slice *name, struct p
     }
     *name = slice_make(NULL, 0);
     if (walk->is_object) {
-        const uint8_t *close = string_close(at, walk->end);
+        const uint8_t *close = json_string_close(at, walk->end);
         *name = slice_make(at + 1, (size_t)(close - at - 1));
         at = json_skip_space(close + 1, walk->end);
         POLARYS_ASSERT(*at == ':');
         at = json_skip_space(at + 1, walk->end);
     }
-    const uint8_t *end = value_end(at, walk->end);
+    const uint8_t *end = json_value_end(at, walk->end);
     *value = slice_make(at, (size_t)(end - at));
     walk->at = end;
     return true;
@@ -198,6 +242,29 @@ static uint8_t simple_escape(uint8_t byte)
     default:
         return byte;
     }
+}
+
+size_t json_character_take(const uint8_t **at, const uint8_t *end, uint8_t bytes[4])
+{
+    POLARYS_ASSERT(*at < end);
+    const uint8_t *from = *at;
+    if (*from != '\\') {
+        /* A character of several bytes may come byte by byte: order is by bytes anyway. */
+        bytes[0] = *from;
+        *at = from + 1;
+        return 1;
+    }
+    POLARYS_ASSERT(end - from >= 2);
+    if (from[1] != 'u') {
+        bytes[0] = simple_escape(from[1]);
+        *at = from + 2;
+        return 1;
+    }
+    POLARYS_ASSERT(end - from >= 6);
+    size_t used;
+    size_t size = utf8_put(bytes, unicode_escape(from + 2, end, &used));
+    *at = from + 2 + used;
+    return size;
 }
 
 enum polarys_code json_unescape(struct polarys_slice raw, struct buffer *to)
