@@ -30,7 +30,8 @@ enum {
     WAL_SEGMENT_BYTES_DEFAULT = 64 << 20,
     WAL_SEGMENT_BYTES_MAX = 1 << 30,
     WAL_FRAME_PAYLOAD_MAX = 64 << 20, /* bytes of plaintext in one frame */
-    WAL_SPARE_SEGMENTS = 2,           /* pre-written segments kept ready */
+    WAL_SPARE_SEGMENTS_MIN = 2,       /* recycled segments that are kept at least */
+    WAL_SPARE_SEGMENTS_MAX = 8,       /* and at most, however many one burst has used */
     WAL_SEGMENTS_MAX = 1 << 16,       /* segments of one log */
     WAL_PINS_MAX =
         64, /* pins counted one by one; any further ones share the lowest place of them all */
@@ -163,13 +164,18 @@ bool wal_has_room(struct wal *wal, size_t payload_size);
 /* The end of the log. Any thread. */
 void wal_position_get(struct wal *wal, struct wal_position *end);
 
-/* Recycles or removes segments whose versions are all at or below `version`, beyond keep_bytes and not
- * pinned. Any thread; runs its input and output in the caller. */
+/*
+ * Lets go of segments whose versions are all at or below `version`, beyond keep_bytes and not pinned: they
+ * become spares, as many as recent bursts of writes have used, and are removed beyond that. Any thread;
+ * runs its input and output in the caller.
+ */
 enum polarys_code wal_prune(struct wal *wal, uint64_t version, struct polarys_error *err);
 
 /*
- * Keeps every segment from `segment_id` on from being recycled until unpinned. Any thread. Segments that
- * were pruned before stay gone: compare with oldest_segment_id of wal_stats_get afterwards.
+ * Keeps every segment from `segment_id` on from being recycled until unpinned; whoever reads segments of
+ * an open log by their names needs this, for a recycled file is written on. Any thread; waits, briefly,
+ * while such a segment is just being let go of. Segments that were pruned before stay gone: compare with
+ * oldest_segment_id of wal_stats_get afterwards.
  */
 void wal_pin(struct wal *wal, uint64_t segment_id, uint64_t *pin_id);
 void wal_unpin(struct wal *wal, uint64_t pin_id);
@@ -180,7 +186,9 @@ struct wal_stats {
     uint64_t spare_count;
     uint64_t append_count;
     uint64_t payload_bytes;
-    uint64_t written_bytes;
+    uint64_t written_bytes;  /* frames, padding included */
+    uint64_t zeroed_bytes;   /* written ahead of use, where no segment could be recycled */
+    uint64_t recycled_count; /* segments that became spares */
     uint64_t sync_ns_total;
     uint64_t sync_ns_max;
     uint64_t oldest_segment_id;

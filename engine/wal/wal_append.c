@@ -80,13 +80,14 @@ static enum polarys_code frame_write(struct wal *wal, uint64_t offset, size_t st
     return code;
 }
 
-/* Makes the frame part of the log for everyone. */
-static void frame_publish(struct wal *wal, const struct wal_frame_header *header,
+/* Makes the frame part of the log for everyone. True when it is time to prepare the next segment. */
+static bool frame_publish(struct wal *wal, const struct wal_frame_header *header,
                           const uint8_t tag[AEAD_TAG_SIZE], uint64_t duration_ns,
                           struct wal_position *end)
 {
     uint64_t stored_size = wal_frame_stored_size(header->payload_size);
     mutex_lock(&wal->mutex);
+    bool was_due = wal_prepare_is_due_locked(wal);
     wal->end.offset += stored_size;
     memcpy(wal->end.tag, tag, AEAD_TAG_SIZE);
     POLARYS_ASSERT(wal->end.offset <= wal->end_file_bytes);
@@ -100,7 +101,10 @@ static void frame_publish(struct wal *wal, const struct wal_frame_header *header
         wal->stats.sync_ns_max = duration_ns;
     }
     *end = wal->end;
+    /* Once a segment: a failure to prepare is not repeated with every frame. */
+    bool is_due = !was_due && wal_prepare_is_due_locked(wal);
     mutex_unlock(&wal->mutex);
+    return is_due;
 }
 
 static void buffer_shrink(struct wal *wal)
@@ -167,8 +171,8 @@ static enum polarys_code frame_append(struct wal *wal, const struct append_reque
     if (code == POLARYS_OK) {
         code = frame_write(wal, wal->end.offset, stored_size, &duration_ns, err);
     }
-    if (code == POLARYS_OK) {
-        frame_publish(wal, &header, tag, duration_ns, end);
+    if (code == POLARYS_OK && frame_publish(wal, &header, tag, duration_ns, end)) {
+        wal_prepare_start(wal);
     }
     buffer_shrink(wal);
     return code;

@@ -21,6 +21,9 @@ enum {
     WAL_PREPARE_CHUNK_BYTES = 1 << 20, /* zeros are written in pieces of this size */
     WAL_PREPARE_SYNC_BYTES = 4 << 20,  /* and synced this often: appends share the disk */
     WAL_BUFFER_KEEP_BYTES = 4 << 20,   /* a larger frame's buffer is given back */
+    /* Zeros for the next segment are written when this part of the current one is used. */
+    WAL_PREPARE_DIVISOR = 4,
+    WAL_CALM_PRUNES = 8, /* prunes that used fewer spares, after which one fewer is kept */
 };
 
 /* A segment file in use. Guarded by wal.mutex. */
@@ -68,14 +71,19 @@ struct wal {
     struct wal_segment *segments; /* oldest first; the last one is being written */
     size_t segment_count;
     size_t segment_capacity;
-    uint64_t spare_ids[WAL_SPARE_SEGMENTS];
+    uint64_t spare_ids[WAL_SPARE_SEGMENTS_MAX]; /* the next one to be used first */
     uint32_t spare_count;
     uint64_t spare_id_next;
+    uint32_t begun_count; /* segments begun since a prune last let one go */
+    uint32_t burst_count; /* the most of them, of late */
+    uint32_t calm_count;  /* prunes since that saw fewer */
     bool is_preparing;
     bool is_closing;
     bool is_disk_low;        /* the last try to get space failed */
     uint64_t disk_low_at_ns; /* when; monotonic */
     bool is_pruning;
+    uint64_t retiring_segment_id; /* its name is being taken away; 0: none */
+    struct condition retired;     /* it became 0 */
     struct wal_pin pins[WAL_PINS_MAX];
     uint64_t pin_id_next;
     uint64_t shared_pin_count;      /* pins that found no place of their own */
@@ -133,8 +141,17 @@ unsigned wal_sync_mode_flags(enum wal_sync_mode mode);
 /* Writes `bytes` zeros into the new file making-`spare_id`, and syncs it. Removes it on failure. */
 NODISCARD enum polarys_code wal_zeros_write(struct wal *wal, uint64_t spare_id, uint64_t bytes,
                                             struct polarys_error *err);
-/* Starts preparing spares in the background unless enough are there or under way. */
+/* Starts preparing a spare in the background if the next segment would find none. */
 void wal_prepare_start(struct wal *wal);
+/* True when zeros for the next segment should be written now. REQUIRES: mutex. */
+bool wal_prepare_is_due_locked(const struct wal *wal);
+/* Removes the spares beyond those that are kept. REQUIRES: is_pruning is the caller's. */
+void wal_spares_trim(struct wal *wal);
+/* How many spares are kept. REQUIRES: mutex. */
+uint32_t wal_spares_kept_locked(const struct wal *wal);
+/* A prune lets segments go: what the writes since the last one say about the next burst.
+ * REQUIRES: mutex. */
+void wal_spares_measure_locked(struct wal *wal);
 /* Waits until nothing is being prepared, and keeps it so. */
 void wal_prepare_stop(struct wal *wal);
 /* Takes over the spares that an earlier run left, and removes what cannot be used. */

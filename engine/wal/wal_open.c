@@ -24,6 +24,7 @@ void wal_close(struct wal *wal)
     aead_key_deinit(&wal->key);
     mutex_deinit(&wal->mutex);
     condition_deinit(&wal->prepared);
+    condition_deinit(&wal->retired);
     free(wal->segments);
     free(wal->buffer);
     free(wal->dir);
@@ -50,6 +51,7 @@ static enum polarys_code wal_alloc(const struct wal_options *options, struct wal
     }
     mutex_init(&wal->mutex, MUTEX_RANK_WAL);
     condition_init(&wal->prepared);
+    condition_init(&wal->retired);
     wal->options = *options;
     wal->options.dir = dir;
     wal->dir = dir;

@@ -4,6 +4,9 @@
  *
  * Segments go from the oldest on, one at a time, the directory synced after each, so that a crash never
  * leaves a gap among those that remain, and a file is not written on while its old name could come back.
+ *
+ * One that goes keeps its blocks and its bytes as a spare, where one is wanted. Its old frames cannot be
+ * taken for new ones: they carry the old segment id, and do not authenticate under the new salt.
  */
 #include <inttypes.h>
 
@@ -58,8 +61,8 @@ static enum polarys_code victim_retire(struct wal *wal, const struct wal_segment
         return code;
     }
     mutex_lock(&wal->mutex);
-    bool is_wanted =
-        victim->file_bytes == wal->options.segment_bytes && wal->spare_count < WAL_SPARE_SEGMENTS;
+    bool is_wanted = victim->file_bytes == wal->options.segment_bytes &&
+                     wal->spare_count < wal_spares_kept_locked(wal);
     *spare_id = is_wanted ? wal->spare_id_next++ : 0;
     mutex_unlock(&wal->mutex);
     if (is_wanted) {
@@ -87,14 +90,15 @@ static bool victim_forget_locked(struct wal *wal, const struct wal_segment *vict
     wal->segment_count--;
     memmove(wal->segments, wal->segments + 1, wal->segment_count * sizeof(wal->segments[0]));
     wal->is_disk_low = false;
-    if (spare_id != 0 && wal->spare_count < WAL_SPARE_SEGMENTS) {
+    if (spare_id != 0 && wal->spare_count < WAL_SPARE_SEGMENTS_MAX) {
         wal->spare_ids[wal->spare_count++] = spare_id;
+        wal->stats.recycled_count++;
         return false;
     }
     return spare_id != 0;
 }
 
-/* Retires one segment. REQUIRES: is_pruning is the caller's. */
+/* Retires one segment. REQUIRES: is_pruning and retiring_segment_id are the caller's. */
 static enum polarys_code victim_prune(struct wal *wal, const struct wal_segment *victim,
                                       struct polarys_error *err)
 {
@@ -120,15 +124,26 @@ enum polarys_code wal_prune(struct wal *wal, uint64_t version, struct polarys_er
     mutex_lock(&wal->mutex);
     bool is_mine = !wal->is_pruning;
     wal->is_pruning = true;
-    while (is_mine && code == POLARYS_OK && victim_find_locked(wal, version, &victim)) {
+    bool has_victim = is_mine && victim_find_locked(wal, version, &victim);
+    if (has_victim) {
+        wal_spares_measure_locked(wal);
+    }
+    while (has_victim && code == POLARYS_OK) {
+        wal->retiring_segment_id = victim.segment_id;
         mutex_unlock(&wal->mutex);
         code = victim_prune(wal, &victim, err);
         mutex_lock(&wal->mutex);
-    }
-    if (is_mine) {
-        wal->is_pruning = false;
+        wal->retiring_segment_id = 0;
+        condition_broadcast(&wal->retired);
+        has_victim = victim_find_locked(wal, version, &victim);
     }
     mutex_unlock(&wal->mutex);
+    if (is_mine) {
+        wal_spares_trim(wal);
+        mutex_lock(&wal->mutex);
+        wal->is_pruning = false;
+        mutex_unlock(&wal->mutex);
+    }
     wal_prepare_start(wal);
     return code;
 }
@@ -149,6 +164,10 @@ void wal_pin(struct wal *wal, uint64_t segment_id, uint64_t *pin_id)
             wal->shared_pin_segment_id = segment_id;
         }
         wal->shared_pin_count++;
+    }
+    /* One that is on its way out is still listed: the pin comes too late for it, and may not seem not to. */
+    while (wal->retiring_segment_id >= segment_id && wal->retiring_segment_id != 0) {
+        (void)executor_wait(wal->options.executor, &wal->retired, &wal->mutex, 0);
     }
     mutex_unlock(&wal->mutex);
 }

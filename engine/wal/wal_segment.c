@@ -188,6 +188,7 @@ static void segment_install(struct wal *wal, const struct wal_header *header,
     wal->end.offset = WAL_SEGMENT_HEADER_SIZE;
     memcpy(wal->end.tag, header->tag, AEAD_TAG_SIZE);
     wal->end_file_bytes = header->file_bytes;
+    wal->begun_count++;
     mutex_unlock(&wal->mutex);
 }
 

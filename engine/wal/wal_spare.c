@@ -3,6 +3,14 @@
  * Spare segments: files written in full ahead of their use, because syncing into written blocks costs
  * about half of what syncing a growing file does.
  *
+ * Most spares are old segments, recycled with their bytes by wal_prune. Zeros are written only when the
+ * next segment would find no spare, and only once the current one is used to a part that leaves time for
+ * it: a prune may come first. So a log that is pruned as fast as it grows writes no zeros at all.
+ *
+ * How many spares are kept follows from how many segments were begun between two prunes lately: that many
+ * and one more. Fewer would be removed by one prune and missed after the next; more would be disk space
+ * for nothing.
+ *
  * Invariant: the name spare-N means whole and synced. A file is written under making-N, synced, and only
  * then renamed; a crash in between leaves a making-N, which the next open removes.
  */
@@ -30,6 +38,13 @@ static bool is_closing(struct wal *wal)
     return closing;
 }
 
+static void zeroed_note(struct wal *wal, size_t size)
+{
+    mutex_lock(&wal->mutex);
+    wal->stats.zeroed_bytes += size;
+    mutex_unlock(&wal->mutex);
+}
+
 /* Stops early, with CANCELLED, when the log is being closed. */
 static enum polarys_code zeros_fill(struct wal *wal, struct vfs_file *file, uint64_t bytes,
                                     struct polarys_error *err)
@@ -44,6 +59,7 @@ static enum polarys_code zeros_fill(struct wal *wal, struct vfs_file *file, uint
         }
         at += size;
         unsynced_bytes += size;
+        zeroed_note(wal, size);
         if (is_closing(wal)) {
             return polarys_fail(err, POLARYS_CANCELLED, "the log is being closed");
         }
@@ -117,11 +133,51 @@ static enum polarys_code spare_make(struct wal *wal, uint64_t spare_id, struct p
     return code == POLARYS_OK ? vfs_rename(wal->options.vfs, from, to, err) : code;
 }
 
-/* The id of a spare to make; false when enough are ready or the log is being closed. */
+bool wal_prepare_is_due_locked(const struct wal *wal)
+{
+    bool is_far = wal->end_file_bytes < wal->options.segment_bytes ||
+                  wal->end.offset >= wal->end_file_bytes / WAL_PREPARE_DIVISOR;
+    return wal->spare_count == 0 && is_far;
+}
+
+uint32_t wal_spares_kept_locked(const struct wal *wal)
+{
+    uint32_t wanted = wal->burst_count + 1;
+    wanted = wanted > WAL_SPARE_SEGMENTS_MIN ? wanted : WAL_SPARE_SEGMENTS_MIN;
+    return wanted < WAL_SPARE_SEGMENTS_MAX ? wanted : WAL_SPARE_SEGMENTS_MAX;
+}
+
+void wal_spares_measure_locked(struct wal *wal)
+{
+    if (wal->begun_count >= wal->burst_count) {
+        wal->burst_count = wal->begun_count;
+        wal->calm_count = 0;
+    } else if (++wal->calm_count == WAL_CALM_PRUNES) {
+        wal->burst_count--;
+        wal->calm_count = 0;
+    }
+    wal->begun_count = 0;
+}
+
+void wal_spares_trim(struct wal *wal)
+{
+    for (;;) {
+        mutex_lock(&wal->mutex);
+        bool is_surplus = wal->spare_count > wal_spares_kept_locked(wal);
+        uint64_t spare_id = is_surplus ? wal->spare_ids[--wal->spare_count] : 0;
+        mutex_unlock(&wal->mutex);
+        if (!is_surplus) {
+            return;
+        }
+        wal_spare_remove(wal, spare_id);
+    }
+}
+
+/* The id of a spare to make; false when none is needed or the log is being closed. */
 static bool prepare_next(struct wal *wal, uint64_t *spare_id)
 {
     mutex_lock(&wal->mutex);
-    bool is_wanted = !wal->is_closing && wal->spare_count < WAL_SPARE_SEGMENTS;
+    bool is_wanted = !wal->is_closing && wal_prepare_is_due_locked(wal);
     if (is_wanted) {
         *spare_id = wal->spare_id_next++;
     } else {
@@ -142,7 +198,7 @@ static bool prepare_note(struct wal *wal, uint64_t spare_id, enum polarys_code c
     if (code != POLARYS_OK) {
         wal->is_preparing = false;
         condition_broadcast(&wal->prepared);
-    } else if (wal->spare_count < WAL_SPARE_SEGMENTS) {
+    } else if (wal->spare_count < WAL_SPARE_SEGMENTS_MAX) {
         wal->spare_ids[wal->spare_count++] = spare_id;
     } else {
         is_surplus = true;
@@ -174,8 +230,7 @@ static void prepare_run(struct task *task)
 void wal_prepare_start(struct wal *wal)
 {
     mutex_lock(&wal->mutex);
-    bool is_starting =
-        !wal->is_preparing && !wal->is_closing && wal->spare_count < WAL_SPARE_SEGMENTS;
+    bool is_starting = !wal->is_preparing && !wal->is_closing && wal_prepare_is_due_locked(wal);
     if (is_starting && wal->is_disk_low) {
         uint64_t now_ns = clock_monotonic_ns(wal->options.executor->clock);
         is_starting = now_ns - wal->disk_low_at_ns >= DISK_LOW_RETRY_NS;
@@ -229,7 +284,7 @@ static enum polarys_code spare_adopt(struct wal *wal, uint64_t spare_id, struct 
     if (code != POLARYS_OK) {
         return code;
     }
-    if (!is_whole || wal->spare_count == WAL_SPARE_SEGMENTS) {
+    if (!is_whole || wal->spare_count == WAL_SPARE_SEGMENTS_MAX) {
         return vfs_remove(wal->options.vfs, path, err);
     }
     wal->spare_ids[wal->spare_count++] = spare_id;

@@ -59,11 +59,16 @@ inline enum polarys_code frame_collect(void *context, const struct wal_frame *fr
     return POLARYS_OK;
 }
 
-inline std::string segment_path(uint64_t segment_id)
+inline std::string segment_name(uint64_t segment_id)
 {
     char name[VFS_NAME_MAX];
     wal_segment_name(segment_id, name);
-    return std::string(log_dir) + "/" + name;
+    return name;
+}
+
+inline std::string segment_path(uint64_t segment_id)
+{
+    return std::string(log_dir) + "/" + segment_name(segment_id);
 }
 
 /* A payload that tells its version, of a given size. */

@@ -76,6 +76,20 @@ TEST_P(WalThreads, AppendsWhileOthersPrunePinAndAsk)
             wal_pin(wal, at.segment_id, &pin);
             wal_stats_get(wal, &stats);
             EXPECT_LE(stats.oldest_segment_id, at.segment_id);
+            wal_unpin(wal, pin);
+            /* Whatever is listed once the pin is set can be read, also beside a prune under way. */
+            wal_pin(wal, 0, &pin);
+            wal_stats_get(wal, &stats);
+            struct wal_segment_info info;
+            std::vector<seen_frame> frames;
+            struct wal_visitor visitor = {frame_collect, &frames};
+            struct polarys_error e = {};
+            EXPECT_EQ(POLARYS_OK,
+                      wal_inspect_file(options.vfs,
+                                       (log + "/" + segment_name(stats.oldest_segment_id)).c_str(),
+                                       keyring, &visitor, &info, &e))
+                << e.message;
+            EXPECT_EQ(stats.oldest_segment_id, info.segment_id);
             EXPECT_TRUE(wal_has_room(wal, 100));
             EXPECT_TRUE(at.segment_id > last_segment ||
                         (at.segment_id == last_segment && at.offset >= last_offset));
