@@ -211,6 +211,19 @@ enum cli_status arguments_settings(struct cli *cli, const struct arguments *argu
     return CLI_DONE;
 }
 
+enum cli_status arguments_retry_for(struct cli *cli, const struct arguments *arguments,
+                                    uint32_t *retry_ms)
+{
+    const char *text = arguments->values[OPTION_RETRY_FOR];
+    uint64_t duration_ms = RETRY_FOR_DEFAULT_MS;
+    if (text != NULL && (!parse_duration_ms(text, &duration_ms) || duration_ms == 0 ||
+                         duration_ms > UINT32_MAX / 2)) {
+        return cli_usage(cli, "--retry-for is '%s', not a duration such as 10s or 5m", text);
+    }
+    *retry_ms = (uint32_t)duration_ms;
+    return CLI_DONE;
+}
+
 /* At most one of the three conditions. */
 static enum cli_status precondition_read(struct cli *cli, const struct arguments *arguments,
                                          struct polarys_client_write *write)

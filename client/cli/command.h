@@ -44,6 +44,7 @@ enum option_id {
     OPTION_ALL,
 
     OPTION_KEY_FIELD,
+    OPTION_RETRY_FOR,
     OPTION_GRACE,
 
     /* bench */
@@ -72,7 +73,7 @@ struct option_spec {
 };
 extern const struct option_spec option_specs[OPTION_COUNT];
 
-enum { COMMAND_WORDS_MAX = 2, COMMAND_POSITIONALS_MAX = 4 };
+enum { COMMAND_WORDS_MAX = 2, COMMAND_POSITIONALS_MAX = 4, RETRY_FOR_DEFAULT_MS = 10000 };
 
 /* A parsed command line. Everything is borrowed from the words. */
 struct arguments {
@@ -120,6 +121,9 @@ bool arguments_number(struct cli *cli, const struct arguments *arguments, enum o
 /* Sets settings from the global options that are given. CLI_USAGE was reported. */
 enum cli_status arguments_settings(struct cli *cli, const struct arguments *arguments);
 /* Reads the options of a write into a zeroed or partly filled `write`. CLI_USAGE was reported. */
+/* --retry-for of import and export. */
+enum cli_status arguments_retry_for(struct cli *cli, const struct arguments *arguments,
+                                    uint32_t *retry_ms);
 enum cli_status arguments_write(struct cli *cli, const struct arguments *arguments,
                                 struct polarys_client_write *write);
 /* Reads --prefix, --from and --to; borrows. */

@@ -62,9 +62,10 @@ const struct command command_table[] = {
      "write the documents of a file of JSON lines; existing keys are "
      "replaced, a missing table is made",
      "polarys import packages packages.jsonl --key-field Package",
-     BIT(OPTION_KEY_FIELD) | BIT(OPTION_DURABILITY), 2, 2, true, command_import},
+     BIT(OPTION_KEY_FIELD) | BIT(OPTION_RETRY_FOR) | BIT(OPTION_DURABILITY), 2, 2, true,
+     command_import},
     {"export", "TABLE [FILE|-]", "write all documents as JSON lines, all at one version",
-     "polarys export packages packages.jsonl", 0, 1, 2, true, command_export},
+     "polarys export packages packages.jsonl", BIT(OPTION_RETRY_FOR), 1, 2, true, command_export},
     {"status", "", "how the server does", "polarys status -o json", 0, 0, 0, false, command_status},
     {"server-info", "", "what the server is: version, formats, limits", "polarys server-info", 0, 0,
      0, false, command_server_info},

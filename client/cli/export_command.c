@@ -14,7 +14,7 @@
 #include "client/cli/output.h"
 #include "client/cli/progress.h"
 
-enum { EXPORT_RECONNECT_MS = 10000, COUNT_TIMEOUT_MS = 60000 };
+enum { COUNT_TIMEOUT_MS = 60000 };
 
 static enum cli_status documents_write(struct cli *cli, struct polarys_client_scan *scan, FILE *to,
                                        struct progress *progress)
@@ -63,7 +63,7 @@ static uint64_t total_find(struct cli *cli, struct polarys_client *client, const
     return count;
 }
 
-static enum cli_status table_export(struct cli *cli, const char *table, FILE *to,
+static enum cli_status table_export(struct cli *cli, const char *table, uint32_t retry_ms, FILE *to,
                                     struct progress *progress)
 {
     struct polarys_client_scan_options options = {0};
@@ -77,7 +77,7 @@ static enum cli_status table_export(struct cli *cli, const char *table, FILE *to
     options.database = cli->settings.database;
     options.table = table;
     options.read = cli->settings.read;
-    options.reconnect_ms = EXPORT_RECONNECT_MS;
+    options.reconnect_ms = retry_ms;
     progress_begin(progress, cli, "exported", total_find(cli, client, table));
     if (!polarys_client_scan_open(client, &options, &scan, &err)) {
         return cli_fail_call(cli, &err);
@@ -100,8 +100,8 @@ static enum cli_status file_keep(struct cli *cli, FILE *file, const char *partia
     return CLI_DONE;
 }
 
-static enum cli_status file_export(struct cli *cli, const char *table, const char *name,
-                                   struct progress *progress)
+static enum cli_status file_export(struct cli *cli, const char *table, uint32_t retry_ms,
+                                   const char *name, struct progress *progress)
 {
     char *partial = NULL;
     if (asprintf(&partial, "%s.partial", name) < 0) {
@@ -112,7 +112,7 @@ static enum cli_status file_export(struct cli *cli, const char *table, const cha
     if (file == NULL) {
         status = cli_fail_errno(cli, partial);
     } else {
-        status = table_export(cli, table, file, progress);
+        status = table_export(cli, table, retry_ms, file, progress);
         if (status == CLI_DONE) {
             status = file_keep(cli, file, partial, name);
         } else {
@@ -130,10 +130,15 @@ enum cli_status command_export(struct cli *cli, const struct arguments *argument
     const char *table = arguments->positionals[0];
     const char *name = arguments->positional_count > 1 ? arguments->positionals[1] : "-";
 
-    if (strcmp(name, "-") == 0) {
-        return table_export(cli, table, cli->out, &progress);
+    uint32_t retry_ms;
+    enum cli_status status = arguments_retry_for(cli, arguments, &retry_ms);
+    if (status != CLI_DONE) {
+        return status;
     }
-    enum cli_status status = file_export(cli, table, name, &progress);
+    if (strcmp(name, "-") == 0) {
+        return table_export(cli, table, retry_ms, cli->out, &progress);
+    }
+    status = file_export(cli, table, retry_ms, name, &progress);
     if (status == CLI_DONE) {
         progress_summary_write(&progress, cli->out, cli->settings.format == OUTPUT_JSON);
     }

@@ -197,6 +197,9 @@ enum cli_status command_import(struct cli *cli, const struct arguments *argument
     bool is_standard = strcmp(name, "-") == 0;
 
     enum cli_status status = arguments_write(cli, arguments, &write);
+    if (status == CLI_DONE) {
+        status = arguments_retry_for(cli, arguments, &options.reconnect_ms);
+    }
     if (status != CLI_DONE) {
         return status;
     }

@@ -46,6 +46,8 @@ const struct option_spec option_specs[OPTION_COUNT] = {
 
     [OPTION_KEY_FIELD] = {"key-field", "NAME",
                           "each line is the document, and this member of it is the key", NULL},
+    [OPTION_RETRY_FOR] = {"retry-for", "DURATION",
+                          "how long to try again when the server goes away: 10s", NULL},
     [OPTION_GRACE] = {"grace", "DURATION", "how long calls are still taken", NULL},
 
     [OPTION_CLIENTS] = {"clients", "N", "connections: 4", NULL},

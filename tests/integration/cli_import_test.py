@@ -134,7 +134,7 @@ class Breaks(ImportCase):
 
     def test_import_goes_on_when_the_server_was_killed(self):
         path = self.many()
-        process = self.server.popen("import", "many", "-", "--key-field", "id", "-o", "json", stdin=subprocess.PIPE)
+        process = self.server.popen("import", "many", "-", "--key-field", "id", "--retry-for", "60s", "-o", "json", stdin=subprocess.PIPE)
         go_on = threading.Event()
         feeder = threading.Thread(target=self.feed, args=(path, process, go_on))
         feeder.start()
@@ -150,7 +150,7 @@ class Breaks(ImportCase):
 
     def test_import_goes_on_when_the_server_dies_under_load(self):
         path = self.many(800)
-        process = self.server.popen("import", "many", path, "--key-field", "id", "-o", "json")
+        process = self.server.popen("import", "many", path, "--key-field", "id", "--retry-for", "60s", "-o", "json")
         self.wait_for("many", 1)
         self.server.kill()
         self.server.start()
@@ -178,13 +178,17 @@ class Breaks(ImportCase):
         self.assertEqual((process.returncode, out), (1, b""), err)
         self.assertTrue(err.startswith(b"polarys: UNAVAILABLE: "), err)
         self.assertTrue(8 < seconds < 25, seconds)
+        start = time.monotonic()
+        self.assertEqual(self.server.run("import", "many", path, "--key-field", "id", "--retry-for", "1s").returncode, 1)
+        self.assertLess(time.monotonic() - start, 8)
+        self.assertEqual(self.server.run("import", "many", path, "--retry-for", "soon").returncode, 2)
         self.server.start()
         self.done("import", "many", path, "--key-field", "id")
         self.check_all("many")
 
     def test_export_goes_on_when_the_server_was_killed(self):
         self.done("import", "many", self.many(800), "--key-field", "id")
-        process = self.server.popen("export", "many")
+        process = self.server.popen("export", "many", "--retry-for", "60s")
         first = process.stdout.read(1 << 20)
         self.server.kill()
         self.server.start()

@@ -11,12 +11,15 @@ import os from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import grpc from "@grpc/grpc-js";
 import loader from "@grpc/proto-loader";
 import protobuf from "protobufjs";
 
-const source = process.env.POLARYS_SOURCE ?? path.resolve(import.meta.dirname, "../../..");
+// Node 18, which Debian 12 has, does not know import.meta.dirname.
+const here = path.dirname(fileURLToPath(import.meta.url));
+const source = process.env.POLARYS_SOURCE ?? path.resolve(here, "../../..");
 const build = process.env.POLARYS_BUILD ?? path.join(source, "build");
 const server = process.env.POLARYSD ?? path.join(build, "polarysd");
 const files = ["kv", "bulk", "table", "query", "admin"].map((name) => `polarys/v1/${name}.proto`).concat(
@@ -375,7 +378,7 @@ test("the snippets of docs/clients.md run", async () => {
   const directory = path.join(scratch, "snippets");
   mkdirSync(directory);
   symlinkSync(path.join(source, "proto"), path.join(directory, "proto"));
-  symlinkSync(path.join(import.meta.dirname, "node_modules"), path.join(directory, "node_modules"));
+  symlinkSync(path.join(here, "node_modules"), path.join(directory, "node_modules"));
   writeFileSync(path.join(directory, "snippets.mjs"), code.join("\n").replaceAll("127.0.0.1:7480", address));
   const { stdout } = await promisify(execFile)("node", ["snippets.mjs"], { cwd: directory, timeout: 60000 });
   assert.match(stdout, /\{"name":"Grace"\} \d+\n1 documents/);
