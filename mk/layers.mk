@@ -8,4 +8,4 @@ LAYERS := base vfs crypto wal memtable sst manifest compaction commit txn docume
 LAYER_SIBLINGS := wal:memtable wal:sst memtable:sst query:feed query:backup
 
 # Modules with threads of their own: their tests also run under the thread sanitizer.
-CONCURRENT := base commit compaction engine client
+CONCURRENT := base commit compaction feed engine client

@@ -91,6 +91,7 @@ enum polarys_code {
     POLARYS_MEMORY_LIMIT,
     POLARYS_TOO_MANY_CALLS,
     POLARYS_WRITE_STALL,
+    POLARYS_WATCH_TOO_SLOW,
 
     /* Try again later or elsewhere. */
     POLARYS_DRAINING,

@@ -23,12 +23,15 @@ enum mutex_rank {
     MUTEX_RANK_STORE_OPEN = 10,
     MUTEX_RANK_SERVICE = 20,
     MUTEX_RANK_CATALOG = 30,
+    MUTEX_RANK_WATCH_HUB = 34,
+    MUTEX_RANK_WATCH = 36, /* one watch's queue */
     MUTEX_RANK_SNAPSHOTS = 40,
     MUTEX_RANK_COMMIT_ROLE = 50,
     MUTEX_RANK_COMMIT_QUEUE = 60,
     MUTEX_RANK_TREE = 70, /* versions of the tree and the memtable set */
     MUTEX_RANK_MANIFEST = 80,
     MUTEX_RANK_WAL = 90,
+    MUTEX_RANK_FEED = 95,
     MUTEX_RANK_TABLE_CACHE = 100,
     MUTEX_RANK_BLOCK_CACHE = 110,
     MUTEX_RANK_KEYRING = 120,

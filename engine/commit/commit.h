@@ -85,6 +85,15 @@ struct commit_request {
     bool waits_for_frame; /* reported when its frame is durable, not before */
 };
 
+/* A frame that is in the log durably. Borrowed: valid during the call. */
+struct commit_frame {
+    uint64_t first_version;
+    uint32_t commit_count;
+    const struct polarys_slice *pieces; /* one LogBatch between them */
+    size_t piece_count;
+    struct wal_position end;
+};
+
 enum commit_role_policy {
     COMMIT_ROLE_AUTO,   /* inline when the probed sync is quick (<= 1 ms), a thread otherwise */
     COMMIT_ROLE_INLINE, /* whoever calls commit_drive or commit_wait */
@@ -104,9 +113,9 @@ struct commit_options {
     /* Called by the log role after versions up to `version` were published: first for expiry and history
      * (version, time, bytes logged), then whoever feeds on the log. Must be quick. */
     void (*published)(void *context, uint64_t version, uint64_t time_unix_ms, uint64_t bytes);
-    /* May be NULL. Versions up to `version` are durable (ASYNC ones were published before); after
-     * `published`, by the log role. For whoever sends durable frames only. Must be quick. */
-    void (*durable)(void *context, uint64_t version);
+    /* May be NULL. The frame and all before it are durable (ASYNC commits were published before); after
+     * `published`, by the log role, in order. For whoever sends durable frames only. Must be quick. */
+    void (*durable)(void *context, const struct commit_frame *frame);
     /* The log failed: nothing more will be committed by this process. Once. */
     void (*failed)(void *context, const struct polarys_error *err);
     void *context;

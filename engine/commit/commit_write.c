@@ -65,7 +65,12 @@ enum polarys_code commit_write(struct commit_path *path, uint64_t *sync_ns,
     /* From here on the sequencer may publish; pairs with its acquire. */
     atomic_store_explicit(&path->is_in_flight_unpublished, false, memory_order_release);
     if (path->options.durable != NULL) {
-        path->options.durable(path->options.context, version);
+        struct commit_frame frame = {.first_version = group->first_version,
+                                     .commit_count = group->commit_count,
+                                     .pieces = group->pieces,
+                                     .piece_count = group->piece_count,
+                                     .end = end};
+        path->options.durable(path->options.context, &frame);
     }
     return POLARYS_OK;
 }

@@ -170,6 +170,9 @@ void wal_position_get(struct wal *wal, struct wal_position *end);
  * runs its input and output in the caller.
  */
 enum polarys_code wal_prune(struct wal *wal, uint64_t version, struct polarys_error *err);
+/* The same, but never so far that less than `keep_bytes` of log would be left. */
+enum polarys_code wal_prune_beyond(struct wal *wal, uint64_t version, uint64_t keep_bytes,
+                                   struct polarys_error *err);
 
 /*
  * Keeps every segment from `segment_id` on from being recycled until unpinned; whoever reads segments of

@@ -25,8 +25,9 @@ static uint64_t pinned_lowest_locked(const struct wal *wal)
     return lowest;
 }
 
-/* True when the oldest segment may go; the current one never does. */
-static bool victim_find_locked(const struct wal *wal, uint64_t version, struct wal_segment *victim)
+/* True when the oldest segment may go and leaves `keep_bytes`; the current one never does. */
+static bool victim_find_locked(const struct wal *wal, uint64_t version, uint64_t keep_bytes,
+                               struct wal_segment *victim)
 {
     if (wal->segment_count < 2) {
         return false;
@@ -40,7 +41,7 @@ static bool victim_find_locked(const struct wal *wal, uint64_t version, struct w
     }
     *victim = *oldest;
     return last_version <= version && oldest->segment_id < pinned_lowest_locked(wal) &&
-           total_bytes - oldest->file_bytes >= wal->options.keep_bytes;
+           total_bytes - oldest->file_bytes >= keep_bytes;
 }
 
 /*
@@ -119,12 +120,19 @@ static enum polarys_code victim_prune(struct wal *wal, const struct wal_segment 
 
 enum polarys_code wal_prune(struct wal *wal, uint64_t version, struct polarys_error *err)
 {
+    return wal_prune_beyond(wal, version, 0, err);
+}
+
+enum polarys_code wal_prune_beyond(struct wal *wal, uint64_t version, uint64_t keep_bytes,
+                                   struct polarys_error *err)
+{
     enum polarys_code code = POLARYS_OK;
+    keep_bytes = keep_bytes > wal->options.keep_bytes ? keep_bytes : wal->options.keep_bytes;
     struct wal_segment victim;
     mutex_lock(&wal->mutex);
     bool is_mine = !wal->is_pruning;
     wal->is_pruning = true;
-    bool has_victim = is_mine && victim_find_locked(wal, version, &victim);
+    bool has_victim = is_mine && victim_find_locked(wal, version, keep_bytes, &victim);
     if (has_victim) {
         wal_spares_measure_locked(wal);
     }
@@ -135,7 +143,7 @@ enum polarys_code wal_prune(struct wal *wal, uint64_t version, struct polarys_er
         mutex_lock(&wal->mutex);
         wal->retiring_segment_id = 0;
         condition_broadcast(&wal->retired);
-        has_victim = victim_find_locked(wal, version, &victim);
+        has_victim = victim_find_locked(wal, version, keep_bytes, &victim);
     }
     mutex_unlock(&wal->mutex);
     if (is_mine) {

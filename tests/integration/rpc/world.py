@@ -36,7 +36,8 @@ EXTRA = {
     "HISTORY_PRUNED": ("OUT_OF_RANGE", None), "FUTURE_VERSION": ("OUT_OF_RANGE", None),
     "CURSOR_EXPIRED": ("OUT_OF_RANGE", None), "DISK_LOW": ("RESOURCE_EXHAUSTED", "RetryInfo"),
     "MEMORY_LIMIT": ("RESOURCE_EXHAUSTED", "RetryInfo"), "TOO_MANY_CALLS": ("RESOURCE_EXHAUSTED", "RetryInfo"),
-    "WRITE_STALL": ("RESOURCE_EXHAUSTED", "RetryInfo"), "DRAINING": ("UNAVAILABLE", "RetryInfo"),
+    "WRITE_STALL": ("RESOURCE_EXHAUSTED", "RetryInfo"), "WATCH_TOO_SLOW": ("RESOURCE_EXHAUSTED", None),
+    "DRAINING": ("UNAVAILABLE", "RetryInfo"),
     "REPLICA_BEHIND": ("UNAVAILABLE", "RetryInfo"), "WAIT_TIMEOUT": ("DEADLINE_EXCEEDED", None),
 }
 # Where the detail is left out when the server can't say which field it is about.

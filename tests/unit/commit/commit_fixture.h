@@ -41,8 +41,9 @@ class CommitTest : public ::testing::Test {
             }
             test->published.push_back({version, time_ms, bytes});
         };
-        options.durable = [](void *context, uint64_t version) {
-            static_cast<CommitTest *>(context)->durable.push_back(version);
+        options.durable = [](void *context, const struct commit_frame *frame) {
+            static_cast<CommitTest *>(context)->durable.push_back(frame->first_version +
+                                                                  frame->commit_count - 1);
         };
         options.failed = [](void *context, const struct polarys_error *err) {
             static_cast<CommitTest *>(context)->failures.push_back(err->code);
