@@ -7,6 +7,7 @@
 
 #include "client/assert.h"
 #include "client/client_internal.h"
+#include "client/polarys_txn.h"
 #include "polarys/v1/kv.pb-c.h"
 
 struct polarys_client_batch {
@@ -125,21 +126,25 @@ bool polarys_client_batch_delete(struct polarys_client_batch *batch,
     return batch_append(batch, &operation);
 }
 
-bool polarys_client_batch_commit(struct polarys_client_batch *batch,
-                                 enum polarys_client_durability durability,
-                                 struct polarys_client_result *result,
-                                 struct polarys_client_error *err)
+/* Sends the operations, under a request id or within a transaction. */
+static bool batch_send(struct polarys_client_batch *batch, struct polarys_client_txn *txn,
+                       enum polarys_client_durability durability,
+                       struct polarys_client_result *result, struct polarys_client_error *err)
 {
     Polarys__V1__BatchWriteRequest request = POLARYS__V1__BATCH_WRITE_REQUEST__INIT;
-    struct client_request_id id;
+    struct client_request_id id = {.is_set = false};
 
     POLARYS_ASSERT(batch != NULL);
-    client_request_id_make(&id);
-    request.database = client_text(batch->database);
+    if (txn == NULL) {
+        client_request_id_make(&id);
+    }
+    request.database = client_database_field(txn, batch->database);
+    request.transaction = client_txn_field(txn);
     request.n_operations = batch->count;
     request.operations = batch->operations;
-    request.durability = client_durability(durability);
+    request.durability = client_durability(txn, durability);
 
+    /* Within a transaction an update and a deletion of one key cannot be done twice. */
     struct client_change change = {{"/polarys.v1.KvService/BatchWrite", &request.base,
                                     &polarys__v1__batch_write_response__descriptor,
                                     CLIENT_REPEAT_REFUSED},
@@ -150,4 +155,20 @@ bool polarys_client_batch_commit(struct polarys_client_batch *batch,
     }
     batch_clear(batch);
     return true;
+}
+
+bool polarys_client_batch_commit(struct polarys_client_batch *batch,
+                                 enum polarys_client_durability durability,
+                                 struct polarys_client_result *result,
+                                 struct polarys_client_error *err)
+{
+    return batch_send(batch, NULL, durability, result, err);
+}
+
+bool polarys_client_txn_apply(struct polarys_client_txn *txn, struct polarys_client_batch *batch,
+                              struct polarys_client_error *err)
+{
+    POLARYS_ASSERT(txn != NULL);
+    POLARYS_ASSERT(batch->client == txn->client);
+    return batch_send(batch, txn, POLARYS_CLIENT_DURABILITY_DEFAULT, NULL, err);
 }

@@ -113,7 +113,7 @@ static bool session_try(struct polarys_client_bulk *bulk, struct polarys_client_
     open.session_id =
         client_bytes(bulk->session_id, bulk->has_session ? sizeof(bulk->session_id) : 0);
     open.last_acked_number = bulk->acked_number;
-    open.durability = client_durability(bulk->options.durability);
+    open.durability = client_durability(NULL, bulk->options.durability);
     request.message_case = POLARYS__V1__WRITE_REQUEST__MESSAGE_OPEN;
     request.open = &open;
     Polarys__V1__WriteResponse *answer = NULL;

@@ -32,6 +32,7 @@ CHANGE_ANSWER_CHECK(Polarys__V1__DropTableResponse);
 CHANGE_ANSWER_CHECK(Polarys__V1__TruncateTableResponse);
 CHANGE_ANSWER_CHECK(Polarys__V1__CreateDatabaseResponse);
 CHANGE_ANSWER_CHECK(Polarys__V1__DropDatabaseResponse);
+CHANGE_ANSWER_CHECK(Polarys__V1__DropIndexResponse);
 
 void client_request_id_choose(struct client_request_id *id, const struct polarys_client *client,
                               const uint8_t *given)

@@ -108,8 +108,7 @@ bool client_pack(const ProtobufCMessage *message, struct transport_message *pack
     return true;
 }
 
-/* Half to the whole of the delay, so that clients that failed together do not come back together. */
-static uint32_t jitter(uint32_t delay_ms)
+uint32_t client_jitter(uint32_t delay_ms)
 {
     uint32_t bits = 0;
     (void)client_random(&bits, sizeof(bits)); /* without randomness the delay is merely its half */
@@ -127,7 +126,7 @@ bool client_may_retry(const struct polarys_client *client, const struct polarys_
     delay = err->retry_after_ms != 0 ? err->retry_after_ms : delay;
     *delay_ms = delay < CLIENT_DELAY_MS_MAX ? (uint32_t)delay : CLIENT_DELAY_MS_MAX;
     if (err->retry_after_ms == 0) {
-        *delay_ms = jitter(*delay_ms);
+        *delay_ms = client_jitter(*delay_ms);
     }
     if (attempt >= client->options.retries_max || repeat == CLIENT_REPEAT_NEVER) {
         return false;

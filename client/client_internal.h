@@ -31,6 +31,17 @@ struct polarys_client {
     bool has_limits;
 };
 
+/* An open transaction. */
+struct polarys_client_txn {
+    /* Immutable after begin. */
+    struct polarys_client *client;
+    char *database;
+    uint64_t version;
+    uint8_t id[16];
+    /* Set by the thread that ends it. */
+    bool is_over;
+};
+
 enum {
     /* Every server takes a request of so many bytes, whatever its settings. */
     CLIENT_REQUEST_BYTES_SURE = 4 << 20,
@@ -94,6 +105,9 @@ struct client_change {
 bool client_change_invoke(struct polarys_client *client, struct client_change *change,
                           struct polarys_client_result *result, struct polarys_client_error *err);
 
+/* Half to the whole of the delay, so that clients that failed together do not come back together. */
+uint32_t client_jitter(uint32_t delay_ms);
+
 /* Random bytes for request ids. False when the system has none. */
 bool client_random(void *bytes, size_t size);
 
@@ -112,6 +126,18 @@ static inline ProtobufCBinaryData client_text(const char *text)
     return client_bytes(text, text == NULL ? 0 : strlen(text));
 }
 
+/* The field that names the transaction of a call; `txn` may be NULL. */
+ProtobufCBinaryData client_txn_field(const struct polarys_client_txn *txn);
+/* The database of a call: that of its transaction, or else `database`. */
+ProtobufCBinaryData client_database_field(const struct polarys_client_txn *txn,
+                                          const char *database);
+/* Of a read, which may be NULL. */
+static inline const struct polarys_client_txn *client_read_txn(
+    const struct polarys_client_read *read)
+{
+    return read == NULL ? NULL : read->txn;
+}
+
 /* Fills a message that the caller owns; `value` borrows. */
 void client_value_fill(Polarys__V1__Value *message, enum polarys_client_value_kind kind,
                        const void *value, size_t value_size);
@@ -121,7 +147,7 @@ struct client_consistency {
     Polarys__V1__Consistency message;
     Google__Protobuf__Duration staleness;
 };
-/* NULL for STRONG, which is what an unset field means. */
+/* NULL for STRONG, which is what an unset field means, and within a transaction. */
 Polarys__V1__Consistency *client_consistency_fill(struct client_consistency *room,
                                                   const struct polarys_client_read *read);
 struct client_precondition {
@@ -134,9 +160,17 @@ Polarys__V1__Precondition *client_precondition_fill(struct client_precondition *
 /* NULL for 0. */
 Google__Protobuf__Timestamp *client_time_fill(Google__Protobuf__Timestamp *room, uint64_t unix_ms);
 uint64_t client_time_ms(const Google__Protobuf__Timestamp *time);
-Polarys__V1__Durability client_durability(enum polarys_client_durability durability);
+/* Unspecified within a transaction. */
+Polarys__V1__Durability client_durability(const struct polarys_client_txn *txn,
+                                          enum polarys_client_durability durability);
 void client_result_fill(struct polarys_client_result *result,
                         const Polarys__V1__ResponseHeader *header, uint64_t version);
+/* Borrows the document out of a message. */
+void client_document_borrow(struct polarys_client_document *to, const Polarys__V1__Document *from);
+/* Copies size bytes and a NUL behind them. NULL: no memory. */
+void *client_copy(const void *bytes, size_t size);
+/* Copies a text; NULL counts as "". */
+char *client_copy_text(const char *text);
 /* Copies a document out. False: no memory (and nothing is left to free). */
 bool client_document_copy(struct polarys_client_document *to, const ProtobufCBinaryData *key,
                           const Polarys__V1__Value *value, uint64_t version,

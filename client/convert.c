@@ -35,7 +35,7 @@ Polarys__V1__Consistency *client_consistency_fill(struct client_consistency *roo
                                                   const struct polarys_client_read *read)
 {
     POLARYS_ASSERT(room != NULL);
-    if (read == NULL || read->consistency == POLARYS_CLIENT_STRONG) {
+    if (read == NULL || read->txn != NULL || read->consistency == POLARYS_CLIENT_STRONG) {
         return NULL;
     }
     polarys__v1__consistency__init(&room->message);
@@ -120,8 +120,24 @@ uint64_t client_time_ms(const Google__Protobuf__Timestamp *time)
     return (uint64_t)time->seconds * 1000 + (uint64_t)(time->nanos / 1000000);
 }
 
-Polarys__V1__Durability client_durability(enum polarys_client_durability durability)
+ProtobufCBinaryData client_txn_field(const struct polarys_client_txn *txn)
 {
+    POLARYS_ASSERT(txn == NULL || !txn->is_over);
+    return client_bytes(txn == NULL ? NULL : txn->id, txn == NULL ? 0 : sizeof(txn->id));
+}
+
+ProtobufCBinaryData client_database_field(const struct polarys_client_txn *txn,
+                                          const char *database)
+{
+    return client_text(txn == NULL ? database : txn->database);
+}
+
+Polarys__V1__Durability client_durability(const struct polarys_client_txn *txn,
+                                          enum polarys_client_durability durability)
+{
+    if (txn != NULL) {
+        return POLARYS__V1__DURABILITY__DURABILITY_UNSPECIFIED;
+    }
     switch (durability) {
     case POLARYS_CLIENT_ASYNC:
         return POLARYS__V1__DURABILITY__DURABILITY_ASYNC;
@@ -151,18 +167,42 @@ void client_result_fill(struct polarys_client_result *result,
     }
 }
 
-static uint8_t *bytes_copy(const void *data, size_t size)
+void *client_copy(const void *bytes, size_t size)
 {
+    POLARYS_ASSERT(bytes != NULL || size == 0);
     uint8_t *copy = malloc(size + 1);
-
-    POLARYS_ASSERT(data != NULL || size == 0);
     if (copy != NULL) {
         if (size > 0) {
-            memcpy(copy, data, size);
+            memcpy(copy, bytes, size);
         }
         copy[size] = '\0';
     }
     return copy;
+}
+
+char *client_copy_text(const char *text)
+{
+    return client_copy(text, text == NULL ? 0 : strlen(text));
+}
+
+void client_document_borrow(struct polarys_client_document *to, const Polarys__V1__Document *from)
+{
+    POLARYS_ASSERT(to != NULL);
+    POLARYS_ASSERT(from != NULL);
+    memset(to, 0, sizeof(*to));
+    to->key = from->key.data;
+    to->key_size = from->key.len;
+    if (from->value != NULL && from->value->kind_case == POLARYS__V1__VALUE__KIND_RAW) {
+        to->kind = POLARYS_CLIENT_RAW;
+        to->value = from->value->raw.data;
+        to->value_size = from->value->raw.len;
+    } else if (from->value != NULL && from->value->kind_case == POLARYS__V1__VALUE__KIND_JSON) {
+        to->value = from->value->json.data;
+        to->value_size = from->value->json.len;
+    }
+    to->version = from->version;
+    to->expires_at_ms = client_time_ms(from->expire_time);
+    to->commit_time_ms = client_time_ms(from->commit_time);
 }
 
 bool client_document_copy(struct polarys_client_document *to, const ProtobufCBinaryData *key,
@@ -181,8 +221,8 @@ bool client_document_copy(struct polarys_client_document *to, const ProtobufCBin
     } else if (value != NULL && value->kind_case == POLARYS__V1__VALUE__KIND_JSON) {
         bytes = value->json;
     }
-    to->key = bytes_copy(key->data, key->len);
-    to->value = bytes_copy(bytes.data, bytes.len);
+    to->key = client_copy(key->data, key->len);
+    to->value = client_copy(bytes.data, bytes.len);
     if (to->key == NULL || to->value == NULL) {
         polarys_client_document_free(to);
         return false;

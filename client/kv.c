@@ -8,7 +8,8 @@
 #include "client/client_internal.h"
 #include "polarys/v1/kv.pb-c.h"
 
-/* Without an id only a blind write may be repeated: doing it twice leaves the same document. */
+/* Without an id only a blind write may be repeated: doing it twice leaves the same document. Within a
+ * transaction that holds for a merge patch too, for nobody else gets in between. */
 static enum client_repeat blind_repeat(const struct polarys_client_write *write)
 {
     return write->precondition == POLARYS_CLIENT_NO_PRECONDITION ? CLIENT_REPEAT_ALWAYS
@@ -20,7 +21,10 @@ static void write_id_choose(struct client_request_id *id, const struct polarys_c
 {
     POLARYS_ASSERT(write->key != NULL || write->key_size == 0);
     POLARYS_ASSERT(write->value != NULL || write->value_size == 0);
-    client_request_id_choose(id, client, write->has_request_id ? write->request_id : NULL);
+    id->is_set = false;
+    if (write->txn == NULL) {
+        client_request_id_choose(id, client, write->has_request_id ? write->request_id : NULL);
+    }
 }
 
 bool polarys_client_put(struct polarys_client *client, const struct polarys_client_write *write,
@@ -34,12 +38,13 @@ bool polarys_client_put(struct polarys_client *client, const struct polarys_clie
 
     write_id_choose(&id, client, write);
     client_value_fill(&value, write->kind, write->value, write->value_size);
-    request.database = client_text(write->database);
+    request.database = client_database_field(write->txn, write->database);
+    request.transaction = client_txn_field(write->txn);
     request.table = client_text(write->table);
     request.key = client_bytes(write->key, write->key_size);
     request.value = &value;
     request.expire_time = client_time_fill(&expiry, write->expires_at_ms);
-    request.durability = client_durability(write->durability);
+    request.durability = client_durability(write->txn, write->durability);
     request.precondition = client_precondition_fill(&precondition, write);
 
     struct client_change change = {{"/polarys.v1.KvService/Put", &request.base,
@@ -58,7 +63,8 @@ bool polarys_client_update(struct polarys_client *client, const struct polarys_c
     struct client_request_id id;
 
     write_id_choose(&id, client, write);
-    request.database = client_text(write->database);
+    request.database = client_database_field(write->txn, write->database);
+    request.transaction = client_txn_field(write->txn);
     request.table = client_text(write->table);
     request.key = client_bytes(write->key, write->key_size);
     request.json_patch = client_bytes(write->value, write->value_size);
@@ -66,14 +72,14 @@ bool polarys_client_update(struct polarys_client *client, const struct polarys_c
         request.expiry_case = POLARYS__V1__UPDATE_REQUEST__EXPIRY_EXPIRE_TIME;
         request.expire_time = client_time_fill(&expiry, write->expires_at_ms);
     }
-    request.durability = client_durability(write->durability);
+    request.durability = client_durability(write->txn, write->durability);
     request.precondition = client_precondition_fill(&precondition, write);
 
-    struct client_change change = {{"/polarys.v1.KvService/Update", &request.base,
-                                    &polarys__v1__update_response__descriptor,
-                                    CLIENT_REPEAT_REFUSED},
-                                   &id,
-                                   &request.request_id};
+    struct client_change change = {
+        {"/polarys.v1.KvService/Update", &request.base, &polarys__v1__update_response__descriptor,
+         write->txn == NULL ? CLIENT_REPEAT_REFUSED : blind_repeat(write)},
+        &id,
+        &request.request_id};
     return client_change_invoke(client, &change, result, err);
 }
 
@@ -85,10 +91,11 @@ bool polarys_client_delete(struct polarys_client *client, const struct polarys_c
     struct client_request_id id;
 
     write_id_choose(&id, client, write);
-    request.database = client_text(write->database);
+    request.database = client_database_field(write->txn, write->database);
+    request.transaction = client_txn_field(write->txn);
     request.table = client_text(write->table);
     request.key = client_bytes(write->key, write->key_size);
-    request.durability = client_durability(write->durability);
+    request.durability = client_durability(write->txn, write->durability);
     request.precondition = client_precondition_fill(&precondition, write);
 
     struct client_change change = {{"/polarys.v1.KvService/Delete", &request.base,
@@ -107,18 +114,23 @@ bool polarys_client_delete_range(struct polarys_client *client,
     Polarys__V1__KeyRange range = POLARYS__V1__KEY_RANGE__INIT;
     struct client_request_id id;
 
-    client_request_id_choose(&id, client, write->has_request_id ? write->request_id : NULL);
+    id.is_set = false;
+    if (write->txn == NULL) {
+        client_request_id_choose(&id, client, write->has_request_id ? write->request_id : NULL);
+    }
     client_range_fill(&range, &write->range);
-    request.database = client_text(write->database);
+    request.database = client_database_field(write->txn, write->database);
+    request.transaction = client_txn_field(write->txn);
     request.table = client_text(write->table);
     request.range = &range;
-    request.durability = client_durability(write->durability);
+    request.durability = client_durability(write->txn, write->durability);
 
-    struct client_change change = {{"/polarys.v1.KvService/DeleteRange", &request.base,
-                                    &polarys__v1__delete_range_response__descriptor,
-                                    CLIENT_REPEAT_REFUSED},
-                                   &id,
-                                   &request.request_id};
+    struct client_change change = {
+        {"/polarys.v1.KvService/DeleteRange", &request.base,
+         &polarys__v1__delete_range_response__descriptor,
+         write->txn == NULL ? CLIENT_REPEAT_REFUSED : CLIENT_REPEAT_ALWAYS},
+        &id,
+        &request.request_id};
     return client_change_invoke(client, &change, result, err);
 }
 
@@ -131,7 +143,9 @@ bool polarys_client_get(struct polarys_client *client, const struct polarys_clie
 
     POLARYS_ASSERT(key->key != NULL || key->key_size == 0);
     memset(document, 0, sizeof(*document));
-    request.database = client_text(key->database);
+    request.database = client_database_field(client_read_txn(read), key->database);
+    request.transaction = client_txn_field(client_read_txn(read));
+    request.for_update = read != NULL && read->txn != NULL && read->is_for_update;
     request.table = client_text(key->table);
     request.key = client_bytes(key->key, key->key_size);
     request.consistency = client_consistency_fill(&consistency, read);

@@ -152,6 +152,8 @@ enum polarys_client_consistency {
     POLARYS_CLIENT_LOCAL,
 };
 
+struct polarys_client_txn; /* client/polarys_txn.h */
+
 /* Zero-initialise: STRONG. */
 struct polarys_client_read {
     enum polarys_client_consistency consistency;
@@ -159,6 +161,9 @@ struct polarys_client_read {
     size_t token_size;
     uint64_t version;
     uint64_t staleness_ms;
+    /* Reads within this transaction, as it sees things; nothing above counts then. */
+    struct polarys_client_txn *txn;
+    bool is_for_update; /* within a transaction, of a single document: it will be written */
 };
 
 /* Zero-initialise. */
@@ -178,11 +183,14 @@ struct polarys_client_write {
     const char *precondition_json;  /* FIELD_EQUALS: value */
     bool has_request_id;            /* false: the client makes one up */
     uint8_t request_id[POLARYS_CLIENT_REQUEST_ID_SIZE];
+    /* Writes within this transaction: takes effect with its commit. Neither database, durability nor
+     * request id count then. */
+    struct polarys_client_txn *txn;
 };
 
 /* What a write did. */
 struct polarys_client_result {
-    uint64_t version;  /* of the commit */
+    uint64_t version;  /* of the commit; 0 within a transaction */
     uint8_t token[64]; /* read-your-writes: pass to polarys_client_read */
     size_t token_size;
 };
@@ -250,6 +258,7 @@ struct polarys_client_range_write {
     enum polarys_client_durability durability;
     bool has_request_id; /* false: the client makes one up */
     uint8_t request_id[POLARYS_CLIENT_REQUEST_ID_SIZE];
+    struct polarys_client_txn *txn; /* as of polarys_client_write */
 };
 /* Deletes every document of a range in one commit, however many there are. */
 POLARYS_CLIENT_API bool polarys_client_delete_range(struct polarys_client *client,

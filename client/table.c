@@ -247,7 +247,8 @@ bool polarys_client_count(struct polarys_client *client, const char *database, c
     struct client_consistency consistency;
 
     POLARYS_ASSERT(count != NULL);
-    request.database = client_text(database);
+    request.database = client_database_field(client_read_txn(read), database);
+    request.transaction = client_txn_field(client_read_txn(read));
     request.table = client_text(table);
     request.consistency = client_consistency_fill(&consistency, read);
     struct client_call call = {"/polarys.v1.QueryService/Count", &request.base,
