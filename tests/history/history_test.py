@@ -10,9 +10,15 @@ import os
 import sys
 import time
 
+import clients
 import workloads
 
-WORKLOADS = {"registers, linearizable": workloads.Registers}
+WORKLOADS = {
+    "registers, linearizable": workloads.Registers,
+    "lists, strictly serializable": workloads.Lists,
+    "bank transfers": workloads.Bank,
+    "write skew": workloads.Skew,
+}
 
 
 def main():
@@ -28,7 +34,7 @@ def main():
     for name, workload in WORKLOADS.items():
         if arguments.only and arguments.only not in name:
             continue
-        faults, counts = workloads.run(workload(), arguments.seconds, arguments.kills, arguments.seed)
+        faults, counts = clients.run(workload(), arguments.seconds, arguments.kills, arguments.seed)
         figures = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items())
         if counts.get("ok", 0) < 100:
             faults.append("hardly anything was done, so nothing is shown")
