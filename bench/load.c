@@ -4,14 +4,17 @@
  *
  *     load WORKLOAD[,WORKLOAD...] --target HOST:PORT [--connections C] [--in-flight N] [--keys K]
  *          [--value-size B] [--batch R] [--seconds S] [--warmup S] [--rate CALLS] [--read-share PERCENT]
- *          [--durability N] [--ops N] [--table NAME] [--server-pid P]
+ *          [--durability N] [--ops N] [--json 1] [--table NAME] [--server-pid P]
  *
  * Workloads run in order; each prints one line of JSON on standard output:
  *
  *     create       make the table
  *     fill         keys 0 to K-1 once each, over a write stream
  *     get, put     unary calls on random keys
- *     mixed        both; --read-share of them reads
+ *     transact     single-shot transactions of two gets and two puts
+ *     index        make an index on the field "id" of documents written with --json 1, and wait for it
+ *     query        queries of one document by that index
+ *     mixed        gets and puts; --read-share of them reads
  *     hot          unary updates of one key by all calls in flight
  *     write        write streams, random keys
  *     scan         scan streams of the whole table
@@ -100,6 +103,17 @@ void load_table_create(struct load_target *target)
               GRPC_STATUS_ALREADY_EXISTS);
 }
 
+static void run_index(struct load_target *target, const struct load_unary *unary,
+                      struct load_result *result)
+{
+    uint8_t request[512];
+    (void)unary;
+    (void)result;
+    size_t size = load_message_create_index(target->settings, request);
+    call_once(target, "/polarys.v1.TableService/CreateIndex", request, size,
+              GRPC_STATUS_ALREADY_EXISTS);
+}
+
 /* The document has to be there before it can be updated. */
 static void run_hot(struct load_target *target, const struct load_unary *unary,
                     struct load_result *result)
@@ -116,6 +130,9 @@ static const struct workload workloads[] = {
     {"get", run_unary, {LOAD_GET, LOAD_PUT, 100, false}},
     {"put", run_unary, {LOAD_GET, LOAD_PUT, 0, false}},
     {"mixed", run_mixed, {LOAD_GET, LOAD_PUT, 95, false}},
+    {"transact", run_unary, {LOAD_GET, LOAD_TRANSACT, 0, false}},
+    {"index", run_index, {LOAD_GET, LOAD_PUT, 0, false}},
+    {"query", run_unary, {LOAD_QUERY, LOAD_PUT, 100, false}},
     {"hot", run_hot, {LOAD_GET, LOAD_UPDATE, 0, false}},
     {"write", run_write, {LOAD_GET, LOAD_PUT, 0, false}},
     {"scan", run_scan, {LOAD_GET, LOAD_PUT, 100, false}},
@@ -225,6 +242,10 @@ static void settings_number_set(struct load_settings *settings, const char *opti
             return;
         }
     }
+    if (strcmp(option, "--json") == 0) {
+        settings->is_json = number != 0;
+        return;
+    }
     if (strcmp(option, "--server-pid") != 0) {
         bench_die("unknown option %s", option);
     }
@@ -237,11 +258,13 @@ static void settings_check(const struct load_settings *settings)
         settings->connections > LOAD_CONNECTIONS_MAX || settings->in_flight == 0 ||
         settings->in_flight > LOAD_IN_FLIGHT_MAX || settings->batch == 0 ||
         settings->batch > LOAD_BATCH_MAX || settings->value_size > BENCH_VALUE_MAX ||
-        settings->keys == 0 || strlen(settings->table) > 128) {
+        (settings->is_json && settings->value_size < LOAD_JSON_SIZE_MIN) || settings->keys == 0 ||
+        strlen(settings->table) > 128) {
         bench_die(
             "--target is needed; 1..%d connections, 1..%d in flight, batches of 1..%d, values "
-            "of at most %d bytes, 1 key or more",
-            LOAD_CONNECTIONS_MAX, LOAD_IN_FLIGHT_MAX, LOAD_BATCH_MAX, BENCH_VALUE_MAX);
+            "of at most %d bytes (of JSON, at least %d), 1 key or more",
+            LOAD_CONNECTIONS_MAX, LOAD_IN_FLIGHT_MAX, LOAD_BATCH_MAX, BENCH_VALUE_MAX,
+            LOAD_JSON_SIZE_MIN);
     }
 }
 

@@ -88,6 +88,23 @@ def hot_rows(context, wanted, ours):
         yield row
 
 
+def database_rows(context, wanted, ours):
+    """What a key-value store has not got, beside the plain calls of the same server."""
+    runs = context.scale["runs"]
+    name = "transaction of 2 reads and 2 writes, 64 in flight, beside Put"
+    if wanted(name):
+        samples = take_turns({OURS: lambda: load(context, ours, "transact", in_flight=64),
+                              "put": lambda: load(context, ours, "put", in_flight=64)}, runs)
+        yield row_make("service", name, samples, target=("put", 0.25))
+    name = "query of one document by an index, 64 in flight, beside Get"
+    if wanted(name):
+        documents = {"table": "documents", "json": 1, "keys": 60000, "value_size": 300}
+        load(context, ours, "create,fill,index", batch=1000, in_flight=8, **documents)
+        samples = take_turns({OURS: lambda: load(context, ours, "query", in_flight=64, **documents),
+                              "get": lambda: load(context, ours, "get", in_flight=64, **documents)}, runs)
+        yield row_make("service", name, samples, target=("get", 0.7))
+
+
 def etcd_rows(context, wanted, ours):
     if not wanted("etcd"):
         return
@@ -174,6 +191,7 @@ def rows(context, wanted):
             yield from call_rows(context, wanted, ours, made)
             yield from stream_rows(context, wanted, ours, made)
             yield from hot_rows(context, wanted, ours)
+            yield from database_rows(context, wanted, ours)
             yield from etcd_rows(context, wanted, ours)
             yield from redis_rows(context, wanted, ours)
             yield from connection_rows(context, wanted, ours, made)

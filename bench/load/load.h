@@ -19,7 +19,8 @@ enum {
     LOAD_CONNECTIONS_MAX = 4096,
     LOAD_IN_FLIGHT_MAX = 8192,
     LOAD_BATCH_MAX = 10000, /* records of a message on a stream */
-    LOAD_REQUEST_BYTES_MAX = BENCH_VALUE_MAX + 1024,
+    LOAD_JSON_SIZE_MIN = 48,
+    LOAD_REQUEST_BYTES_MAX = 2 * BENCH_VALUE_MAX + 1024,
 };
 
 struct load_settings {
@@ -30,6 +31,7 @@ struct load_settings {
     uint32_t value_size;
     uint32_t batch;      /* records of a message on a write stream */
     uint32_t read_share; /* of `mixed`, per cent */
+    bool is_json;        /* documents are {"id": the key's number, "pad": ...} instead of bytes */
     uint32_t durability; /* 0: the server's default */
     uint64_t keys;
     uint64_t ops_max; /* 0: until the time is over */
@@ -73,7 +75,9 @@ struct load_target {
 enum load_kind {
     LOAD_GET,
     LOAD_PUT,
-    LOAD_UPDATE, /* of one key by all: a read-modify-write that conflicts with every other */
+    LOAD_TRANSACT, /* two gets and two puts in one single-shot transaction */
+    LOAD_QUERY,    /* an equality on the field "id"; needs documents of JSON and an index */
+    LOAD_UPDATE,   /* of one key by all: a read-modify-write that conflicts with every other */
     LOAD_ETCD_RANGE,
     LOAD_ETCD_RANGE_LOCAL,
     LOAD_ETCD_PUT,
@@ -122,6 +126,8 @@ const char *load_message_method(enum load_kind kind);
 size_t load_message_write(enum load_kind kind, const struct load_settings *settings, uint64_t key,
                           uint64_t *random, uint8_t *to);
 size_t load_message_create_table(const struct load_settings *settings, uint8_t *to);
+/* CreateIndex on "id", waiting until it is ready. */
+size_t load_message_create_index(const struct load_settings *settings, uint8_t *to);
 /* A put of the document that LOAD_UPDATE updates. */
 size_t load_message_hot(const struct load_settings *settings, uint8_t *to);
 size_t load_message_scan(const struct load_settings *settings, uint8_t *to);

@@ -62,10 +62,27 @@ static size_t field_size(size_t size)
     return 1 + varint_size(size) + size;
 }
 
-/* Value{raw = 2} as `field`. */
-static uint8_t *value_put(uint8_t *to, uint32_t field, uint32_t size, uint64_t *random)
+/* `size` bytes of JSON. */
+static uint8_t *document_put(uint8_t *to, uint32_t size, uint64_t key)
 {
+    char head[LOAD_JSON_SIZE_MIN];
+    int head_size =
+        snprintf(head, sizeof(head), "{\"id\":%llu,\"pad\":\"", (unsigned long long)key);
+    memcpy(to, head, (size_t)head_size);
+    memset(to + head_size, 'x', size - (size_t)head_size);
+    memcpy(to + size - 2, "\"}", 2);
+    return to + size;
+}
+
+/* Value{json = 1} or Value{raw = 2} as `field`. */
+static uint8_t *value_put(uint8_t *to, uint32_t field, const struct load_settings *settings,
+                          uint64_t key, uint64_t *random)
+{
+    uint32_t size = settings->value_size;
     to = length_put(to, field, field_size(size));
+    if (settings->is_json) {
+        return document_put(length_put(to, 1, size), size, key);
+    }
     return bytes_put(to, 2, bench_value_pick(random, size), size);
 }
 
@@ -82,6 +99,32 @@ static uint8_t *patch_put(uint8_t *to, uint32_t field, uint64_t number)
     return bytes_put(to, field, patch, (size_t)size);
 }
 
+static uint8_t *filter_put(uint8_t *to, uint32_t field, uint64_t key)
+{
+    char filter[40];
+    int size = snprintf(filter, sizeof(filter), "id = %llu", (unsigned long long)key);
+    return bytes_put(to, field, filter, (size_t)size);
+}
+
+/* TransactOperation as then_operations = 4: get = 2 or put = 3 of a key. */
+static uint8_t *transact_operations_put(uint8_t *to, const struct load_settings *settings,
+                                        uint64_t key, uint64_t *random)
+{
+    uint64_t other = bench_random_next(random) % settings->keys;
+    uint64_t keys[2] = {key, other == key ? (key + 1) % settings->keys : other};
+    size_t get = field_size(BENCH_KEY_SIZE);
+    size_t put = get + field_size(field_size(settings->value_size));
+    for (int i = 0; i < 2; i++) {
+        to = length_put(length_put(to, 4, field_size(get)), 2, get);
+        to = key_put(to, 1, keys[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        to = length_put(length_put(to, 4, field_size(put)), 3, put);
+        to = value_put(key_put(to, 1, keys[i]), 2, settings, keys[i], random);
+    }
+    return to;
+}
+
 const char *load_message_method(enum load_kind kind)
 {
     switch (kind) {
@@ -89,6 +132,10 @@ const char *load_message_method(enum load_kind kind)
         return "/polarys.v1.KvService/Get";
     case LOAD_PUT:
         return "/polarys.v1.KvService/Put";
+    case LOAD_TRANSACT:
+        return "/polarys.v1.TransactionService/Transact";
+    case LOAD_QUERY:
+        return "/polarys.v1.QueryService/Query";
     case LOAD_UPDATE:
         return "/polarys.v1.KvService/Update";
     case LOAD_ETCD_RANGE:
@@ -110,8 +157,16 @@ size_t load_message_write(enum load_kind kind, const struct load_settings *setti
         to = bytes_put(to, 2, settings->table, strlen(settings->table));
         to = key_put(to, 3, key);
         if (kind == LOAD_PUT) {
-            to = durability_put(value_put(to, 4, settings->value_size, random), settings);
+            to = durability_put(value_put(to, 4, settings, key, random), settings);
         }
+        break;
+    case LOAD_TRANSACT:
+        to = bytes_put(to, 2, settings->table, strlen(settings->table));
+        to = durability_put(transact_operations_put(to, settings, key, random), settings);
+        break;
+    case LOAD_QUERY:
+        to = bytes_put(to, 2, settings->table, strlen(settings->table));
+        to = filter_put(to, 3, key);
         break;
     case LOAD_UPDATE:
         to = bytes_put(to, 2, settings->table, strlen(settings->table));
@@ -136,6 +191,14 @@ size_t load_message_write(enum load_kind kind, const struct load_settings *setti
 size_t load_message_create_table(const struct load_settings *settings, uint8_t *to)
 {
     return (size_t)(bytes_put(to, 2, settings->table, strlen(settings->table)) - to);
+}
+
+size_t load_message_create_index(const struct load_settings *settings, uint8_t *to)
+{
+    uint8_t *end = bytes_put(to, 2, settings->table, strlen(settings->table));
+    end = bytes_put(end, 4, "id", 2);
+    end = number_put(end, 5, 1); /* INDEX_KIND_HASH */
+    return (size_t)(number_put(end, 8, 1) - to);
 }
 
 size_t load_message_hot(const struct load_settings *settings, uint8_t *to)
@@ -187,7 +250,7 @@ size_t load_message_write_batch(const struct load_settings *settings, uint64_t n
         uint64_t key = random_keys ? bench_random_next(random) % settings->keys : first + i;
         to = length_put(to, 2, record);
         to = key_put(to, 1, key);
-        to = value_put(to, 2, settings->value_size, random);
+        to = value_put(to, 2, settings, key, random);
     }
     return (size_t)(to - begin);
 }
