@@ -2,6 +2,8 @@
 /*
  * Flush, sync and compaction on request; pruning the log after each flush; waiting for such events.
  */
+#include <string.h>
+
 #include "engine/engine_internal.h"
 
 /* Of the prune task: it is queued at most once, and runs again when a flush came while it ran. */
@@ -181,33 +183,56 @@ enum polarys_code polarys_db_flush(struct polarys_db *db, uint64_t *flushed_vers
     return POLARYS_OK;
 }
 
+static enum polarys_code flush_and_compact(struct polarys_db *db, struct polarys_slice start,
+                                           struct polarys_slice end, struct polarys_error *err)
+{
+    enum polarys_code code = db_flush_all(db, 0, err);
+    if (code == POLARYS_OK) {
+        code = tree_compact_range(db->tree, start, end, err);
+    }
+    return code == POLARYS_OK ? code : polarys_wrap(err, code, "compact");
+}
+
 enum polarys_code polarys_db_compact(struct polarys_db *db, const char *database, const char *table,
                                      struct polarys_error *err)
 {
-    uint8_t start[TREE_KEY_PREFIX_SIZE];
-    uint8_t end[TREE_KEY_PREFIX_SIZE];
-    struct polarys_slice start_key = {NULL, 0};
-    struct polarys_slice end_key = {NULL, 0};
-    enum polarys_code code = POLARYS_OK;
-    if (table != NULL) {
-        uint32_t database_id;
-        uint32_t table_id;
-        code = db_database_find(db, database, &database_id, err);
-        if (code == POLARYS_OK) {
-            code = db_table_find(db, database_id, table, &table_id, NULL, err);
-        }
-        if (code != POLARYS_OK) {
-            return code;
-        }
-        table_bounds(database_id, table_id, start, end);
-        start_key = slice_make(start, sizeof(start));
-        end_key = slice_make(end, sizeof(end));
+    struct polarys_slice all = {NULL, 0};
+    return table == NULL ? flush_and_compact(db, all, all, err)
+                         : polarys_db_compact_range(db, database, table, all, all, err);
+}
+
+/* NOLINTNEXTLINE(readability-function-size): the embedded API names each thing by itself */
+enum polarys_code polarys_db_compact_range(struct polarys_db *db, const char *database,
+                                           const char *table, struct polarys_slice start,
+                                           struct polarys_slice end, struct polarys_error *err)
+{
+    uint8_t first[TREE_KEY_SIZE_MAX];
+    uint8_t last[TREE_KEY_SIZE_MAX];
+    uint32_t database_id;
+    uint32_t table_id;
+    if (start.size > POLARYS_KEY_BYTES_MAX || end.size > POLARYS_KEY_BYTES_MAX) {
+        return polarys_fail(err, POLARYS_BAD_KEY, "a bound is longer than a key of %d bytes can be",
+                            POLARYS_KEY_BYTES_MAX);
     }
-    code = db_flush_all(db, 0, err);
+    enum polarys_code code = db_database_find(db, database, &database_id, err);
     if (code == POLARYS_OK) {
-        code = tree_compact_range(db->tree, start_key, end_key, err);
+        code = db_table_find(db, database_id, table, &table_id, NULL, err);
     }
-    return code == POLARYS_OK ? code : polarys_wrap(err, code, "compact");
+    if (code != POLARYS_OK) {
+        return code;
+    }
+    size_t last_size = TREE_KEY_PREFIX_SIZE;
+    table_bounds(database_id, table_id, first, last);
+    if (start.size > 0) {
+        memcpy(first + TREE_KEY_PREFIX_SIZE, start.data, start.size);
+    }
+    if (end.size > 0) {
+        memcpy(last, first, TREE_KEY_PREFIX_SIZE);
+        memcpy(last + TREE_KEY_PREFIX_SIZE, end.data, end.size);
+        last_size += end.size;
+    }
+    return flush_and_compact(db, slice_make(first, TREE_KEY_PREFIX_SIZE + start.size),
+                             slice_make(last, last_size), err);
 }
 
 bool polarys_db_drive(struct polarys_db *db, uint32_t rounds_max)

@@ -451,6 +451,11 @@ POLARYS_API NODISCARD enum polarys_code polarys_db_flush(struct polarys_db *db,
 POLARYS_API NODISCARD enum polarys_code polarys_db_compact(struct polarys_db *db,
                                                            const char *database, const char *table,
                                                            struct polarys_error *err);
+/* The same for the keys in [start, end) of a table; an empty end: to its last key. Files that reach into the
+ * range are rewritten whole. Errors: also BAD_KEY. */
+POLARYS_API NODISCARD enum polarys_code polarys_db_compact_range(
+    struct polarys_db *db, const char *database, const char *table, struct polarys_slice start,
+    struct polarys_slice end, struct polarys_error *err);
 /*
  * Makes a copy of the store that can be opened, in directory `dir` (made; must be empty or missing, on the
  * same file system): table files are hard-linked, the log copied. Needs the same master key.

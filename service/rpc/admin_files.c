@@ -92,11 +92,14 @@ void admin_compact(struct call *call)
     struct polarys_error *err = &call->error;
     enum polarys_code code;
     if (call->table[0] != '\0') {
-        /* A range is compacted with the whole of its table. */
         struct operation_range range;
         code = operation_range_take(request->range, &range, err);
-        if (code == POLARYS_OK) {
-            code = polarys_db_compact(call->server->db, call->database, call->table, err);
+        if (code == POLARYS_OK && range.is_empty) {
+            struct polarys_table_info info;
+            code = polarys_table_get(call->server->db, call->database, call->table, &info, err);
+        } else if (code == POLARYS_OK) {
+            code = polarys_db_compact_range(call->server->db, call->database, call->table,
+                                            range.start, range.end, err);
         }
     } else if (request->range != NULL) {
         code = operation_bad(err, "range", "must be unset without a table");

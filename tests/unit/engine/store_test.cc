@@ -211,6 +211,41 @@ TEST(Store, ReadsOldVersionsWithinHistory)
                  polarys_error_detail_find(&db.error, "version"));
 }
 
+TEST(Store, CompactsOnlyTheRangeAskedFor)
+{
+    world w;
+    polarys_db_options options = w.options();
+    options.history_keep_ms = 0;
+    store db(w, options);
+    ASSERT_EQ(POLARYS_OK, db.open());
+    ASSERT_EQ(POLARYS_OK, db.create_table("t"));
+    auto bottom_files = [&] {
+        polarys_db_status status;
+        EXPECT_EQ(POLARYS_OK, polarys_db_status_get(db.db, &status, nullptr));
+        return status.levels[POLARYS_LEVELS - 1].file_count;
+    };
+    for (const char *key : {"a", "z"}) {
+        ASSERT_EQ(POLARYS_OK, db.put("t", key, "1"));
+        ASSERT_EQ(POLARYS_OK, polarys_db_flush(db.db, nullptr, nullptr));
+    }
+    ASSERT_EQ(0U, bottom_files());
+    auto compact = [&](const char *start, const char *end) {
+        return polarys_db_compact_range(db.db, nullptr, "t", slice_from_text(start),
+                                        slice_from_text(end), &db.error);
+    };
+    ASSERT_EQ(POLARYS_OK, compact("m", "n"));
+    EXPECT_EQ(0U, bottom_files());
+    ASSERT_EQ(POLARYS_OK, compact("m", ""));
+    EXPECT_EQ(1U, bottom_files());
+    EXPECT_EQ("1", db.get("t", "a"));
+    EXPECT_EQ("1", db.get("t", "z"));
+    std::string long_key(POLARYS_KEY_BYTES_MAX + 1, 'k');
+    EXPECT_EQ(POLARYS_BAD_KEY, compact(long_key.c_str(), ""));
+    EXPECT_EQ(POLARYS_TABLE_NOT_FOUND,
+              polarys_db_compact_range(db.db, nullptr, "none", slice_from_text("a"),
+                                       slice_from_text("b"), &db.error));
+}
+
 TEST(Store, PrunesHistoryButNotWhatIsLeased)
 {
     world w;
