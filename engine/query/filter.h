@@ -48,11 +48,11 @@ struct filter_term {
     enum filter_relation relation;
     struct polarys_slice path; /* as written: names joined by dots, some in backticks */
     const struct filter_literal *literals;
-    size_t literal_count;    /* 0 for PRESENT, more than 1 only for IN */
-    bool is_open_start;      /* MATCH: any characters may come first */
-    bool is_open_end;        /* MATCH: any characters may come last */
-    size_t index;            /* place in filter->terms */
-    size_t field;            /* number of its path in filter->paths */
+    size_t literal_count; /* 0 for PRESENT, more than 1 only for IN */
+    bool is_open_start;   /* MATCH: any characters may come first */
+    bool is_open_end;     /* MATCH: any characters may come last */
+    size_t index;         /* place in filter->terms */
+    size_t field;         /* number of its path in filter->paths */
 };
 
 enum filter_kind {

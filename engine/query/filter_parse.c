@@ -190,11 +190,11 @@ static void pattern_make(struct filter_term *term, struct filter_literal *litera
 {
     bool is_pattern = literal->value.type == JSON_STRING &&
                       (string->is_open_start || string->is_open_end) &&
-                      (term->relation== FILTER_EQUAL || term->relation== FILTER_NOT_EQUAL);
+                      (term->relation == FILTER_EQUAL || term->relation == FILTER_NOT_EQUAL);
     if (!is_pattern) {
         return;
     }
-    term->relation= term->relation== FILTER_EQUAL ? FILTER_MATCH : FILTER_NOT_MATCH;
+    term->relation = term->relation == FILTER_EQUAL ? FILTER_MATCH : FILTER_NOT_MATCH;
     term->is_open_start = string->is_open_start;
     term->is_open_end = string->is_open_end;
     size_t size = literal->characters.size;
@@ -256,8 +256,8 @@ static bool take_operator(struct filter_cursor *cursor, enum filter_relation *re
 static enum polarys_code parse_value(struct parser *parser, struct filter_term *term)
 {
     filter_skip_space(&parser->cursor);
-    if (term->relation== FILTER_HAS && filter_take_byte(&parser->cursor, '*')) {
-        term->relation= FILTER_PRESENT;
+    if (term->relation == FILTER_HAS && filter_take_byte(&parser->cursor, '*')) {
+        term->relation = FILTER_PRESENT;
         return POLARYS_OK;
     }
     struct filter_literal *literal = arena_alloc(&parser->filter->arena, sizeof(*literal));
@@ -270,8 +270,7 @@ static enum polarys_code parse_value(struct parser *parser, struct filter_term *
     if (code != POLARYS_OK) {
         return code;
     }
-    bool is_comparison =
-        term->relation >= FILTER_LESS && term->relation <= FILTER_GREATER_EQUAL;
+    bool is_comparison = term->relation >= FILTER_LESS && term->relation <= FILTER_GREATER_EQUAL;
     if (is_comparison && literal->value.type < JSON_NUMBER) {
         parser->cursor = start;
         return fail(parser, "a number or a string");
@@ -306,7 +305,7 @@ static enum polarys_code parse_condition(struct parser *parser, struct filter_no
     filter_skip_space(cursor);
     enum polarys_code code;
     if (filter_take_word(cursor, "IN")) {
-        term.relation= FILTER_IN;
+        term.relation = FILTER_IN;
         code = parse_list(parser, &term);
     } else if (take_operator(cursor, &term.relation)) {
         code = parse_value(parser, &term);
@@ -354,11 +353,9 @@ static enum polarys_code parse_factor(struct parser *parser, struct filter_node 
 }
 
 /* Operands joined by `word`, each parsed by `operand`. */
-static enum polarys_code parse_joined(struct parser *parser, const char *word,
-                                      enum filter_kind kind,
-                                      enum polarys_code (*operand)(struct parser *,
-                                                                   struct filter_node **),
-                                      struct filter_node **out)
+static enum polarys_code parse_joined(
+    struct parser *parser, const char *word, enum filter_kind kind,
+    enum polarys_code (*operand)(struct parser *, struct filter_node **), struct filter_node **out)
 {
     struct filter_node *first = NULL;
     enum polarys_code code = operand(parser, &first);

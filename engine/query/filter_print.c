@@ -18,8 +18,8 @@ static enum polarys_code put_byte(struct buffer *to, uint8_t byte, bool is_edge)
         return buffer_append(to, escaped, sizeof(escaped));
     }
     if (byte < 0x20) {
-        const uint8_t escaped[6] = {'\\', 'u', '0', '0', (uint8_t)hex[byte >> 4],
-                                    (uint8_t)hex[byte & 15]};
+        const uint8_t escaped[6] = {
+            '\\', 'u', '0', '0', (uint8_t)hex[byte >> 4], (uint8_t)hex[byte & 15]};
         return buffer_append(to, escaped, sizeof(escaped));
     }
     return buffer_append_byte(to, byte);
@@ -45,12 +45,10 @@ static enum polarys_code put_literal(struct buffer *to, const struct filter_term
 enum polarys_code filter_print_term(const struct filter_term *term, struct buffer *to)
 {
     static const char *const operators[] = {
-        [FILTER_EQUAL] = " = ",       [FILTER_NOT_EQUAL] = " != ",
-        [FILTER_LESS] = " < ",        [FILTER_LESS_EQUAL] = " <= ",
-        [FILTER_GREATER] = " > ",     [FILTER_GREATER_EQUAL] = " >= ",
-        [FILTER_HAS] = ":",           [FILTER_PRESENT] = ":*",
-        [FILTER_IN] = " IN (",        [FILTER_MATCH] = " = ",
-        [FILTER_NOT_MATCH] = " != ",
+        [FILTER_EQUAL] = " = ",       [FILTER_NOT_EQUAL] = " != ", [FILTER_LESS] = " < ",
+        [FILTER_LESS_EQUAL] = " <= ", [FILTER_GREATER] = " > ",    [FILTER_GREATER_EQUAL] = " >= ",
+        [FILTER_HAS] = ":",           [FILTER_PRESENT] = ":*",     [FILTER_IN] = " IN (",
+        [FILTER_MATCH] = " = ",       [FILTER_NOT_MATCH] = " != ",
     };
     enum polarys_code code = buffer_append_slice(to, term->path);
     if (code == POLARYS_OK) {
@@ -62,7 +60,7 @@ enum polarys_code filter_print_term(const struct filter_term *term, struct buffe
             code = put_literal(to, term, &term->literals[i]);
         }
     }
-    if (code == POLARYS_OK && term->relation== FILTER_IN) {
+    if (code == POLARYS_OK && term->relation == FILTER_IN) {
         code = put_text(to, ")");
     }
     return code;

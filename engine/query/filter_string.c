@@ -79,8 +79,7 @@ static bool take_unicode(struct string_reader *reader)
         return fail(reader, "a character other than NUL");
     }
     bool is_high = unit >= 0xd800 && unit < 0xdc00;
-    if (is_high && cursor->end - cursor->at >= 6 && cursor->at[0] == '\\' &&
-        cursor->at[1] == 'u') {
+    if (is_high && cursor->end - cursor->at >= 6 && cursor->at[0] == '\\' && cursor->at[1] == 'u') {
         struct filter_cursor ahead = *cursor;
         uint32_t low;
         ahead.at += 2;

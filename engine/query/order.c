@@ -63,5 +63,6 @@ enum polarys_code order_parse(struct polarys_slice text, struct order *order,
         }
         order->count++;
     } while (filter_take_byte(&cursor, ','));
-    return cursor.at == cursor.end ? POLARYS_OK : fail(&cursor, "ASC, DESC, a comma or the end", err);
+    return cursor.at == cursor.end ? POLARYS_OK
+                                   : fail(&cursor, "ASC, DESC, a comma or the end", err);
 }
