@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the query executor share.
+ *
+ * A query is a source of rows (a walk over the table, or over an index), a filter that every row has to pass
+ * whatever the source has left out, and, where the source does not give the order asked for, a sorter.
+ *
+ * Invariant: everything is judged as of one version and one moment of expiry, which a cursor carries on. The
+ * order of the documents given is total, so the key of the last one says where a query was.
+ */
+#ifndef ENGINE_QUERY_INTERNAL_H
+#define ENGINE_QUERY_INTERNAL_H
+
+#include "engine/document/json_mask.h"
+#include "engine/engine_internal.h"
+#include "engine/engine_query.h"
+#include "engine/query/evaluate.h"
+
+enum {
+    QUERY_STOP_INTERVAL = 64, /* rows between questions whether to stop */
+};
+
+/* A document on its way. Borrowed from the source until its next row. */
+struct query_row {
+    struct polarys_slice key;    /* of the document */
+    struct polarys_slice stored; /* as the tree has it */
+    uint64_t version;
+    struct stored_value value; /* decoded */
+};
+
+/* Where rows come from. */
+struct query_source {
+    const struct query_source_vtable *vtable;
+};
+
+struct query_source_vtable {
+    /* The next row, expired ones and ones that do not match included, none twice. */
+    enum polarys_code (*next)(struct query_source *source, struct query_row *row, bool *has_row,
+                              struct polarys_error *err);
+    void (*destroy)(struct query_source *source);
+};
+
+static inline void query_source_destroy(struct query_source *source)
+{
+    if (source != NULL) {
+        source->vtable->destroy(source);
+    }
+}
+
+/* What kind of order rows come in; kept by cursors. */
+enum query_class {
+    QUERY_BY_KEY = 1,   /* of the documents' keys */
+    QUERY_BY_INDEX = 2, /* of the first entries that the documents have in an index */
+    QUERY_BY_ORDER = 3, /* as order_by asks */
+};
+
+/* Where an earlier query was. */
+struct query_position {
+    bool is_given;
+    enum query_class class;
+    uint32_t index_id; /* BY_INDEX */
+    bool is_in_overlay;
+    bool is_past_any; /* some document was given: `key` is its key */
+    struct buffer key;
+};
+
+/* Asks whether to go on. */
+struct query_stop {
+    bool (*should_stop)(void *context);
+    void *context;
+    unsigned count;
+};
+
+struct query_sorter;
+
+struct polarys_query {
+    struct polarys_db *db;
+    uint32_t database_id;
+    uint32_t table_id;
+    uint8_t prefix[TREE_KEY_PREFIX_SIZE];
+    unsigned flags; /* polarys_read_flags */
+    uint64_t limit; /* UINT64_MAX: none */
+    uint64_t memory_max;
+
+    struct buffer order_text; /* `order` borrows from it */
+    struct filter *filter;
+    struct filter_node *normal; /* of the filter; NULL: everything */
+    struct order order;
+    struct evaluator *evaluator;
+    struct evaluation *evaluation;
+    struct json_mask *mask; /* NULL: whole documents */
+    uint64_t hash;          /* of what a cursor has to agree with */
+
+    uint64_t snapshot;
+    uint64_t judged_ms; /* documents that expire at it or before are not seen */
+    uint64_t lease_id;  /* 0: the transaction keeps the version */
+    uint64_t leased_ns;
+    bool has_cursor; /* one was given out: the version is to outlive the query */
+
+    enum query_class class;
+    uint32_t index_id;
+    struct query_source *source;
+    struct query_sorter *sorter; /* NULL: rows come in order */
+    bool is_sorted;              /* the sorter has everything */
+    struct query_position from;  /* of the cursor that it goes on from */
+
+    uint64_t given;             /* documents */
+    struct query_position last; /* the document given last */
+    struct tree_value fetched;  /* what keeps the row alive */
+    struct buffer tree_key;     /* work */
+    struct buffer masked;
+    struct buffer cursor;
+    uint64_t timed_version; /* commit time of a version, asked once for runs of it */
+    uint64_t timed_ms;
+    struct query_stop stop;
+};
+
+/* ---- query_source.c ---- */
+
+/* All documents of the table in key order, behind the position if there is one. */
+NODISCARD enum polarys_code query_table_source_open(struct polarys_query *query,
+                                                    struct polarys_slice after,
+                                                    struct query_source **out,
+                                                    struct polarys_error *err);
+/* The document of a key as of the query's version, expired or not. KEY_NOT_FOUND has no message. Borrowed
+ * until the next fetch. */
+NODISCARD enum polarys_code query_fetch(struct polarys_query *query, struct polarys_slice key,
+                                        struct query_row *row, struct polarys_error *err);
+
+/* ---- query_run.c ---- */
+
+/* The next row that is live and matches, from source or sorter. Errors: CANCELLED, MEMORY_LIMIT, those of
+ * reads. */
+NODISCARD enum polarys_code query_run_next(struct polarys_query *query, struct query_row *row,
+                                           bool *has_row, struct polarys_error *err);
+bool query_is_live(const struct polarys_query *query, const struct query_row *row);
+
+/* ---- query_sort.c ---- */
+
+/* limit: rows that are kept at most, the first in order. Errors: NO_MEMORY. */
+NODISCARD enum polarys_code query_sorter_create(uint64_t limit, uint64_t memory_max,
+                                                bool is_key_descending, struct query_sorter **out);
+void query_sorter_destroy(struct query_sorter *sorter); /* accepts NULL */
+/* Rows up to and with this place are not to be kept. Copies. Errors: NO_MEMORY. */
+NODISCARD enum polarys_code query_sorter_begin_after(struct query_sorter *sorter,
+                                                     struct polarys_slice sort_key,
+                                                     struct polarys_slice key);
+/* Copies. Errors: NO_MEMORY; MEMORY_LIMIT without a message. */
+NODISCARD enum polarys_code query_sorter_add(struct query_sorter *sorter,
+                                             struct polarys_slice sort_key,
+                                             struct polarys_slice key);
+void query_sorter_finish(struct query_sorter *sorter);
+/* The keys in order; false at the end. Borrowed until the next call. REQUIRES: finished. */
+bool query_sorter_next(struct query_sorter *sorter, struct polarys_slice *key);
+
+/* ---- query_cursor.c ---- */
+
+/* The position that a cursor names, with version and moment. Errors: BAD_PAGE_TOKEN. */
+NODISCARD enum polarys_code query_cursor_decode(struct polarys_query *query,
+                                                struct polarys_slice cursor,
+                                                struct polarys_error *err);
+NODISCARD enum polarys_code query_cursor_encode(struct polarys_query *query);
+
+/* ---- query_open.c ---- */
+
+/* Everything of polarys_query_open but what MEMORY_ONLY forbids. */
+NODISCARD enum polarys_code query_create(struct polarys_db *db,
+                                         const struct polarys_query_options *options,
+                                         struct polarys_query **out, struct polarys_error *err);
+/* Asks should_stop now and then. Errors: CANCELLED. */
+NODISCARD enum polarys_code query_stop_ask(struct polarys_query *query, struct polarys_error *err);
+
+#endif

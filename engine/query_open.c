@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opening and closing queries: what was asked for is parsed and resolved, a version leased, rows found a way.
+ */
+#include <stdlib.h>
+
+#include "engine/base/checksum.h"
+#include "engine/query_internal.h"
+
+_Static_assert((int)FILTER_BYTES_MAX == (int)POLARYS_FILTER_BYTES_MAX, "as published");
+_Static_assert((int)FILTER_TERMS_MAX == (int)POLARYS_FILTER_TERMS_MAX, "as published");
+_Static_assert((int)FILTER_DEPTH_MAX == (int)POLARYS_FILTER_DEPTH_MAX, "as published");
+_Static_assert((int)ORDER_FIELDS_MAX == (int)POLARYS_ORDER_FIELDS_MAX, "as published");
+_Static_assert((int)JSON_MASK_PATHS_MAX == (int)POLARYS_MASK_FIELDS_MAX, "as published");
+
+/* What a cursor has to agree with. */
+static enum polarys_code hash_make(struct polarys_query *query,
+                                   const struct polarys_query_options *options)
+{
+    struct buffer bytes = {0};
+    uint8_t sizes[8];
+    put_u64_le(sizes, options->filter.size);
+    enum polarys_code code = buffer_append(&bytes, polarys_db_store_id(query->db), POLARYS_ID_SIZE);
+    code = code == POLARYS_OK ? buffer_append(&bytes, query->prefix, sizeof(query->prefix)) : code;
+    code = code == POLARYS_OK ? buffer_append(&bytes, sizes, sizeof(sizes)) : code;
+    code = code == POLARYS_OK ? buffer_append_slice(&bytes, options->filter) : code;
+    code = code == POLARYS_OK ? buffer_append_slice(&bytes, options->order_by) : code;
+    query->hash = checksum_hash64(buffer_slice(&bytes));
+    buffer_deinit(&bytes);
+    return code;
+}
+
+/* Filter, order and mask. */
+static enum polarys_code language_make(struct polarys_query *query,
+                                       const struct polarys_query_options *options,
+                                       struct polarys_error *err)
+{
+    enum polarys_code code = filter_parse(options->filter, &query->filter, err);
+    if (code != POLARYS_OK) {
+        return code;
+    }
+    if (buffer_append_slice(&query->order_text, options->order_by) != POLARYS_OK ||
+        filter_normalise(query->filter, &query->normal) != POLARYS_OK) {
+        return polarys_fail(err, POLARYS_NO_MEMORY, "no memory for a query");
+    }
+    code = order_parse(buffer_slice(&query->order_text), &query->order, err);
+    if (code == POLARYS_OK && options->read_mask_count > 0) {
+        code = json_mask_create(options->read_mask, options->read_mask_count, &query->mask, err);
+    }
+    if (code == POLARYS_OK) {
+        code = evaluator_create(query->filter, &query->order, &query->evaluator, err);
+    }
+    if (code == POLARYS_OK && (evaluation_create(query->evaluator, &query->evaluation) ||
+                               hash_make(query, options) != POLARYS_OK)) {
+        code = polarys_fail(err, POLARYS_NO_MEMORY, "no memory for a query");
+    }
+    return code;
+}
+
+/* The version that the cursor brings. */
+static enum polarys_code version_resume(struct polarys_query *query, struct polarys_error *err)
+{
+    uint64_t version = query->snapshot;
+    enum polarys_code code = polarys_snapshot_acquire(query->db, version, DB_SCAN_LEASE_MS,
+                                                      &query->lease_id, &query->snapshot, err);
+    if (code == POLARYS_HISTORY_PRUNED || code == POLARYS_FUTURE_VERSION) {
+        code = polarys_fail(err, POLARYS_CURSOR_EXPIRED,
+                            "version %llu, which the cursor reads, is no longer there",
+                            (unsigned long long)version);
+    }
+    return code;
+}
+
+static enum polarys_code version_choose(struct polarys_query *query,
+                                        const struct polarys_query_options *options,
+                                        struct polarys_error *err)
+{
+    enum polarys_code code;
+    if (query->from.is_given) {
+        code = version_resume(query, err);
+    } else {
+        code = polarys_snapshot_acquire(query->db, options->version, DB_SCAN_LEASE_MS,
+                                        &query->lease_id, &query->snapshot, err);
+    }
+    if (code != POLARYS_OK) {
+        return code;
+    }
+    query->leased_ns = clock_monotonic_ns(query->db->clock);
+    if (!query->from.is_given) {
+        query->judged_ms = options->version == POLARYS_VERSION_NEWEST
+                               ? db_now_ms(query->db)
+                               : db_version_time_ms(query->db, query->snapshot);
+    }
+    return POLARYS_OK;
+}
+
+/* The sorter begins behind the document that the cursor names. */
+static enum polarys_code sorter_resume(struct polarys_query *query, struct polarys_error *err)
+{
+    struct polarys_slice key = buffer_slice(&query->from.key);
+    struct query_row row;
+    struct buffer sort_key = {0};
+    bool is_match = false;
+    enum polarys_code code = query_fetch(query, key, &row, err);
+    if (code == POLARYS_KEY_NOT_FOUND) {
+        return polarys_fail(err, POLARYS_BAD_PAGE_TOKEN,
+                            "the cursor names a document that is not there");
+    }
+    if (code != POLARYS_OK) {
+        return code;
+    }
+    code = evaluation_run(query->evaluation, row.value.is_json, row.value.bytes, &is_match);
+    if (code == POLARYS_OK) {
+        code = evaluation_sort_key(query->evaluation, &sort_key);
+    }
+    if (code == POLARYS_OK) {
+        code = query_sorter_begin_after(query->sorter, buffer_slice(&sort_key), key);
+    }
+    buffer_deinit(&sort_key);
+    return code == POLARYS_OK ? code : polarys_fail(err, code, "no memory for a query");
+}
+
+static enum polarys_code source_choose(struct polarys_query *query, struct polarys_error *err)
+{
+    struct polarys_slice after = slice_make(NULL, 0);
+    enum polarys_code code = POLARYS_OK;
+    query->class = QUERY_BY_KEY;
+    if (query->order.count > 0) {
+        query->class = QUERY_BY_ORDER;
+        bool is_descending = query->order.fields[0].is_descending;
+        code = query_sorter_create(query->limit, query->memory_max, is_descending, &query->sorter);
+        if (code != POLARYS_OK) {
+            return polarys_fail(err, code, "no memory for a query");
+        }
+        if (query->from.is_past_any) {
+            code = sorter_resume(query, err);
+        }
+    } else if (query->from.is_past_any) {
+        after = buffer_slice(&query->from.key);
+    }
+    return code == POLARYS_OK ? query_table_source_open(query, after, &query->source, err) : code;
+}
+
+static enum polarys_code position_copy(struct query_position *to, const struct query_position *from,
+                                       struct polarys_error *err)
+{
+    to->is_past_any = from->is_past_any;
+    to->is_in_overlay = from->is_in_overlay;
+    return buffer_append_slice(&to->key, buffer_slice(&from->key)) == POLARYS_OK
+               ? POLARYS_OK
+               : polarys_fail(err, POLARYS_NO_MEMORY, "no memory for a query");
+}
+
+static enum polarys_code query_prepare(struct polarys_query *query,
+                                       const struct polarys_query_options *options,
+                                       struct polarys_error *err)
+{
+    enum polarys_code code =
+        db_database_find(query->db, options->database, &query->database_id, err);
+    if (code == POLARYS_OK) {
+        code = db_table_find(query->db, query->database_id, options->table, &query->table_id, NULL,
+                             err);
+    }
+    if (code != POLARYS_OK) {
+        return code;
+    }
+    tree_key_put_prefix(query->prefix, query->database_id, query->table_id);
+    code = language_make(query, options, err);
+    if (code == POLARYS_OK && options->cursor.size > 0) {
+        code = query_cursor_decode(query, options->cursor, err);
+    }
+    if (code == POLARYS_OK && query->from.is_past_any) {
+        code = position_copy(&query->last, &query->from, err);
+    }
+    if (code == POLARYS_OK) {
+        code = version_choose(query, options, err);
+    }
+    return code == POLARYS_OK ? source_choose(query, err) : code;
+}
+
+enum polarys_code query_create(struct polarys_db *db, const struct polarys_query_options *options,
+                               struct polarys_query **out, struct polarys_error *err)
+{
+    *out = NULL;
+    struct polarys_query *query = calloc(1, sizeof(*query));
+    if (query == NULL) {
+        return polarys_fail(err, POLARYS_NO_MEMORY, "no memory for a query");
+    }
+    query->db = db;
+    query->flags = options->flags;
+    query->limit = options->limit == 0 ? UINT64_MAX : options->limit;
+    query->memory_max =
+        options->memory_max == 0 ? (uint64_t)POLARYS_QUERY_MEMORY_DEFAULT : options->memory_max;
+    enum polarys_code code = query_prepare(query, options, err);
+    if (code != POLARYS_OK) {
+        polarys_query_close(query);
+        return code;
+    }
+    *out = query;
+    return POLARYS_OK;
+}
+
+enum polarys_code polarys_query_open(struct polarys_db *db,
+                                     const struct polarys_query_options *options,
+                                     struct polarys_query **out, struct polarys_error *err)
+{
+    *out = NULL;
+    if ((options->flags & POLARYS_READ_MEMORY_ONLY) != 0) {
+        return POLARYS_WOULD_BLOCK;
+    }
+    return query_create(db, options, out, err);
+}
+
+/* A cursor that was given out keeps its version for a while. */
+static void lease_leave(struct polarys_query *query)
+{
+    if (query->lease_id == 0) {
+        return;
+    }
+    /* What has ended meanwhile is for whoever comes back with the cursor to hear. */
+    bool is_left = query->has_cursor && snapshot_renew(query->db->snapshots, query->lease_id,
+                                                       POLARYS_QUERY_LEASE_MS, NULL) == POLARYS_OK;
+    if (!is_left) {
+        snapshot_release(query->db->snapshots, query->lease_id);
+    }
+}
+
+void polarys_query_close(struct polarys_query *query)
+{
+    if (query == NULL) {
+        return;
+    }
+    tree_value_release(&query->fetched);
+    query_source_destroy(query->source);
+    query_sorter_destroy(query->sorter);
+    lease_leave(query);
+    evaluation_destroy(query->evaluation);
+    evaluator_destroy(query->evaluator);
+    json_mask_destroy(query->mask);
+    filter_destroy(query->filter);
+    buffer_deinit(&query->order_text);
+    buffer_deinit(&query->from.key);
+    buffer_deinit(&query->last.key);
+    buffer_deinit(&query->tree_key);
+    buffer_deinit(&query->masked);
+    buffer_deinit(&query->cursor);
+    free(query);
+}
