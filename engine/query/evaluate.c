@@ -14,8 +14,8 @@
 struct evaluator {
     const struct filter *filter;
     const struct order *order;
-    struct condition *conditions; /* by index of the term, grouped below */
-    size_t condition_count;       /* initialised so far */
+    struct filter_check *checks; /* by index of the term, grouped below */
+    size_t check_count;          /* initialised so far */
     /* The terms of path i of the filter: by_path[first[i]] up to by_path[first[i + 1]]. */
     size_t *by_path;
     size_t *first;
@@ -54,14 +54,14 @@ static enum polarys_code terms_group(struct evaluator *evaluator)
     return POLARYS_OK;
 }
 
-static enum polarys_code conditions_make(struct evaluator *evaluator)
+static enum polarys_code checks_make(struct evaluator *evaluator)
 {
     const struct filter *filter = evaluator->filter;
-    evaluator->conditions = calloc(filter->term_count + 1, sizeof(*evaluator->conditions));
-    enum polarys_code code = evaluator->conditions == NULL ? POLARYS_NO_MEMORY : POLARYS_OK;
+    evaluator->checks = calloc(filter->term_count + 1, sizeof(*evaluator->checks));
+    enum polarys_code code = evaluator->checks == NULL ? POLARYS_NO_MEMORY : POLARYS_OK;
     for (size_t i = 0; i < filter->term_count && code == POLARYS_OK; i++) {
-        code = condition_init(&evaluator->conditions[i], filter->terms[i]);
-        evaluator->condition_count++;
+        code = filter_check_init(&evaluator->checks[i], filter->terms[i]);
+        evaluator->check_count++;
     }
     return code == POLARYS_OK ? terms_group(evaluator) : code;
 }
@@ -105,7 +105,7 @@ enum polarys_code evaluator_create(const struct filter *filter, const struct ord
     evaluator->order = order == NULL ? &no_order : order;
     evaluator->filter_path_count = filter->path_count;
     evaluator->path_count = filter->path_count + evaluator->order->count;
-    enum polarys_code code = conditions_make(evaluator);
+    enum polarys_code code = checks_make(evaluator);
     if (code != POLARYS_OK) {
         polarys_fail(err, code, "no memory for a filter");
         goto fail;
@@ -127,10 +127,10 @@ void evaluator_destroy(struct evaluator *evaluator)
     if (evaluator == NULL) {
         return;
     }
-    for (size_t i = 0; i < evaluator->condition_count; i++) {
-        condition_deinit(&evaluator->conditions[i]);
+    for (size_t i = 0; i < evaluator->check_count; i++) {
+        filter_check_deinit(&evaluator->checks[i]);
     }
-    free(evaluator->conditions);
+    free(evaluator->checks);
     free(evaluator->by_path);
     free(evaluator->first);
     json_paths_destroy(evaluator->paths);
@@ -190,7 +190,7 @@ static bool filter_take(struct evaluation *evaluation, size_t path, const struct
             continue;
         }
         evaluation->code =
-            condition_holds(&evaluator->conditions[index], value, &evaluation->holds[index]);
+            filter_check_holds(&evaluator->checks[index], value, &evaluation->holds[index]);
         if (evaluation->code != POLARYS_OK) {
             return false;
         }
@@ -204,7 +204,7 @@ static void array_take(struct evaluation *evaluation, size_t path)
     const struct evaluator *evaluator = evaluation->evaluator;
     for (size_t i = evaluator->first[path]; i < evaluator->first[path + 1]; i++) {
         size_t index = evaluator->by_path[i];
-        if (evaluator->conditions[index].term->relation == FILTER_PRESENT) {
+        if (evaluator->checks[index].term->relation == FILTER_PRESENT) {
             evaluation->holds[index] = true;
         }
     }

@@ -45,33 +45,33 @@ static bool is_string_without_escape(struct polarys_slice text)
     return memchr(text.data, '\\', text.size) == NULL;
 }
 
-static enum polarys_code list_sort(struct condition *condition, const struct filter_term *term)
+static enum polarys_code list_sort(struct filter_check *check, const struct filter_term *term)
 {
-    condition->sorted = calloc(term->literal_count, sizeof(struct json_value *));
-    if (condition->sorted == NULL) {
+    check->sorted = calloc(term->literal_count, sizeof(struct json_value *));
+    if (check->sorted == NULL) {
         return POLARYS_NO_MEMORY;
     }
     for (size_t i = 0; i < term->literal_count; i++) {
-        condition->sorted[i] = &term->literals[i].value;
+        check->sorted[i] = &term->literals[i].value;
     }
-    qsort(condition->sorted, term->literal_count, sizeof(struct json_value *), literal_order);
+    qsort(check->sorted, term->literal_count, sizeof(struct json_value *), literal_order);
     return POLARYS_OK;
 }
 
 /* The path that is the literal alone, whatever characters it has. */
-static enum polarys_code member_make(struct condition *condition,
+static enum polarys_code member_make(struct filter_check *check,
                                      const struct filter_literal *literal)
 {
     struct polarys_slice name = literal->characters;
     struct json_path path = {.names = &name, .name_count = 1};
-    return json_paths_create(&path, 1, &condition->member, NULL);
+    return json_paths_create(&path, 1, &check->member, NULL);
 }
 
-enum polarys_code condition_init(struct condition *condition, const struct filter_term *term)
+enum polarys_code filter_check_init(struct filter_check *check, const struct filter_term *term)
 {
-    *condition = (struct condition){.term = term};
+    *check = (struct filter_check){.term = term};
     if (term->relation == FILTER_IN) {
-        return list_sort(condition, term);
+        return list_sort(check, term);
     }
     if (term->relation == FILTER_PRESENT) {
         return POLARYS_OK;
@@ -79,17 +79,17 @@ enum polarys_code condition_init(struct condition *condition, const struct filte
     POLARYS_ASSERT(term->literal_count == 1);
     const struct filter_literal *literal = &term->literals[0];
     bool is_string = literal->value.type == JSON_STRING;
-    condition->is_plain = is_string && is_string_without_escape(literal->characters);
-    condition->is_integer = literal->value.type == JSON_NUMBER &&
-                            integer_parse(literal->value.text, &condition->integer);
-    return is_string && term->relation == FILTER_HAS ? member_make(condition, literal) : POLARYS_OK;
+    check->is_plain = is_string && is_string_without_escape(literal->characters);
+    check->is_integer =
+        literal->value.type == JSON_NUMBER && integer_parse(literal->value.text, &check->integer);
+    return is_string && term->relation == FILTER_HAS ? member_make(check, literal) : POLARYS_OK;
 }
 
-void condition_deinit(struct condition *condition)
+void filter_check_deinit(struct filter_check *check)
 {
-    free(condition->sorted);
-    json_paths_destroy(condition->member);
-    *condition = (struct condition){0};
+    free(check->sorted);
+    json_paths_destroy(check->member);
+    *check = (struct filter_check){0};
 }
 
 /* Between the quotes. */
@@ -100,13 +100,13 @@ static struct polarys_slice inside(const struct json_value *value)
 }
 
 /* The order of a value and the literal, both of one type. */
-static enum polarys_code compare(const struct condition *condition, const struct json_value *value,
+static enum polarys_code compare(const struct filter_check *check, const struct json_value *value,
                                  int *order)
 {
-    const struct filter_literal *literal = &condition->term->literals[0];
+    const struct filter_literal *literal = &check->term->literals[0];
     int64_t integer;
-    if (condition->is_integer && integer_parse(value->text, &integer)) {
-        *order = (integer > condition->integer) - (integer < condition->integer);
+    if (check->is_integer && integer_parse(value->text, &integer)) {
+        *order = (integer > check->integer) - (integer < check->integer);
         return POLARYS_OK;
     }
     if (value->type == JSON_STRING && is_string_without_escape(value->text)) {
@@ -116,34 +116,34 @@ static enum polarys_code compare(const struct condition *condition, const struct
     return json_value_compare(value, &literal->value, order);
 }
 
-static enum polarys_code is_equal(const struct condition *condition, const struct json_value *value,
+static enum polarys_code is_equal(const struct filter_check *check, const struct json_value *value,
                                   bool *holds)
 {
-    const struct filter_literal *literal = &condition->term->literals[0];
+    const struct filter_literal *literal = &check->term->literals[0];
     if (value->type != literal->value.type) {
         *holds = false;
         return POLARYS_OK;
     }
-    if (condition->is_plain && slice_equal(inside(value), literal->characters)) {
+    if (check->is_plain && slice_equal(inside(value), literal->characters)) {
         *holds = true;
         return POLARYS_OK;
     }
     int order = 0;
-    enum polarys_code code = compare(condition, value, &order);
+    enum polarys_code code = compare(check, value, &order);
     *holds = code == POLARYS_OK && order == 0;
     return code;
 }
 
-static enum polarys_code compares(const struct condition *condition, const struct json_value *value,
+static enum polarys_code compares(const struct filter_check *check, const struct json_value *value,
                                   bool *holds)
 {
     int order = 0;
     *holds = false;
-    if (value->type != condition->term->literals[0].value.type) {
+    if (value->type != check->term->literals[0].value.type) {
         return POLARYS_OK;
     }
-    enum polarys_code code = compare(condition, value, &order);
-    switch (condition->term->relation) {
+    enum polarys_code code = compare(check, value, &order);
+    switch (check->term->relation) {
     case FILTER_LESS:
         *holds = order < 0;
         break;
@@ -160,16 +160,16 @@ static enum polarys_code compares(const struct condition *condition, const struc
     return code;
 }
 
-static enum polarys_code is_in_list(const struct condition *condition,
+static enum polarys_code is_in_list(const struct filter_check *check,
                                     const struct json_value *value, bool *holds)
 {
     size_t low = 0;
-    size_t high = condition->term->literal_count;
+    size_t high = check->term->literal_count;
     *holds = false;
     while (low < high && !*holds) {
         size_t middle = low + (high - low) / 2;
         int order = 0;
-        enum polarys_code code = json_value_compare(value, condition->sorted[middle], &order);
+        enum polarys_code code = json_value_compare(value, check->sorted[middle], &order);
         if (code != POLARYS_OK) {
             return code;
         }
@@ -204,10 +204,10 @@ static bool contains(struct polarys_slice whole, struct polarys_slice part)
                               memmem(whole.data, whole.size, part.data, part.size) != NULL);
 }
 
-static enum polarys_code matches(const struct condition *condition, const struct json_value *value,
+static enum polarys_code matches(const struct filter_check *check, const struct json_value *value,
                                  bool *holds)
 {
-    const struct filter_term *term = condition->term;
+    const struct filter_term *term = check->term;
     struct polarys_slice part = term->literals[0].characters;
     *holds = false;
     if (value->type != JSON_STRING) {
@@ -225,30 +225,30 @@ static enum polarys_code matches(const struct condition *condition, const struct
     return code;
 }
 
-enum polarys_code condition_holds(const struct condition *condition, const struct json_value *value,
-                                  bool *holds)
+enum polarys_code filter_check_holds(const struct filter_check *check,
+                                     const struct json_value *value, bool *holds)
 {
     POLARYS_ASSERT(value->type != JSON_MISSING);
-    switch (condition->term->relation) {
+    switch (check->term->relation) {
     case FILTER_HAS:
-        if (value->type == JSON_OBJECT && condition->member != NULL) {
+        if (value->type == JSON_OBJECT && check->member != NULL) {
             *holds = false;
-            (void)json_paths_extract(condition->member, value->text, member_is_there, holds);
+            (void)json_paths_extract(check->member, value->text, member_is_there, holds);
             return POLARYS_OK;
         }
-        return is_equal(condition, value, holds);
+        return is_equal(check, value, holds);
     case FILTER_EQUAL:
     case FILTER_NOT_EQUAL:
-        return is_equal(condition, value, holds);
+        return is_equal(check, value, holds);
     case FILTER_IN:
-        return is_in_list(condition, value, holds);
+        return is_in_list(check, value, holds);
     case FILTER_MATCH:
     case FILTER_NOT_MATCH:
-        return matches(condition, value, holds);
+        return matches(check, value, holds);
     case FILTER_PRESENT:
         *holds = value->type != JSON_NULL;
         return POLARYS_OK;
     default:
-        return compares(condition, value, holds);
+        return compares(check, value, holds);
     }
 }

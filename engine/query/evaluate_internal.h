@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 /* A condition with what makes comparing quick. Owned by the evaluator. */
-struct condition {
+struct filter_check {
     const struct filter_term *term;
     bool is_integer; /* the literal is one, of few digits */
     int64_t integer;
@@ -23,15 +23,15 @@ struct condition {
     struct json_paths *member;
 };
 
-/* Errors: NO_MEMORY. Then, too, condition_deinit is to be called. */
-NODISCARD enum polarys_code condition_init(struct condition *condition,
-                                           const struct filter_term *term);
-void condition_deinit(struct condition *condition);
+/* Errors: NO_MEMORY. Then, too, filter_check_deinit is to be called. */
+NODISCARD enum polarys_code filter_check_init(struct filter_check *check,
+                                              const struct filter_term *term);
+void filter_check_deinit(struct filter_check *check);
 
 /* Whether one value that is there satisfies it. `!=` is asked as `=` here: its negation, and what is missing,
  * are the evaluator's. Errors: NO_MEMORY. */
-NODISCARD enum polarys_code condition_holds(const struct condition *condition,
-                                            const struct json_value *value, bool *holds);
+NODISCARD enum polarys_code filter_check_holds(const struct filter_check *check,
+                                               const struct json_value *value, bool *holds);
 
 #ifdef __cplusplus
 }

@@ -281,6 +281,14 @@ static enum polarys_code parse_value(struct parser *parser, struct filter_term *
     return POLARYS_OK;
 }
 
+/* A keyword stands where a field name should; a field of such a name is written in backticks. */
+static bool is_at_keyword(const struct filter_cursor *cursor)
+{
+    struct filter_cursor ahead = *cursor;
+    return filter_take_word(&ahead, "AND") || filter_take_word(&ahead, "OR") ||
+           filter_take_word(&ahead, "IN");
+}
+
 static enum polarys_code parse_condition(struct parser *parser, struct filter_node **out)
 {
     struct filter_cursor *cursor = &parser->cursor;
@@ -291,7 +299,7 @@ static enum polarys_code parse_condition(struct parser *parser, struct filter_no
     }
     bool is_path_start =
         cursor->at < cursor->end && (filter_is_name_byte(*cursor->at) || *cursor->at == '`');
-    if (!is_path_start) {
+    if (!is_path_start || is_at_keyword(cursor)) {
         return fail(parser, "a condition");
     }
     size_t start = filter_position(cursor);
