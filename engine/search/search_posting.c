@@ -18,6 +18,8 @@ enum head_flag {
 
 enum { HEAD_FLAG_BITS = 2 };
 
+_Static_assert((int)SEARCH_KEY_SIZE_MAX <= (int)TREE_KEY_SIZE_MAX, "an entry's key fits the tree");
+
 size_t search_id_put(uint8_t *to, struct polarys_slice key)
 {
     if (key.size < SEARCH_ID_SIZE_MAX) {

@@ -32,8 +32,6 @@ enum {
         SEARCH_PREFIX_SIZE + SEARCH_TERM_BYTES_MAX + 1 + SEARCH_ID_SIZE_MAX, /* of a tree key */
 };
 
-_Static_assert((int)SEARCH_KEY_SIZE_MAX <= (int)TREE_KEY_SIZE_MAX, "an entry's key fits the tree");
-
 /* The id of the document with `key` into `to`, which has room for SEARCH_ID_SIZE_MAX; returns its size. */
 size_t search_id_put(uint8_t *to, struct polarys_slice key);
 static inline bool search_id_is_hashed(size_t id_size)
