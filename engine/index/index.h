@@ -32,8 +32,9 @@ enum {
     INDEX_NAME_BYTES_MAX = 128,
     INDEX_LANGUAGE_BYTES_MAX = 31,
     INDEX_FAILURE_BYTES_MAX = 255,
-    INDEX_ENTRIES_MAX = 10000,         /* of one document in one index */
-    INDEX_FIELDS_ENCODED_MAX = 2048,   /* bytes, of an ordered index, or a unique one that is no hash */
+    INDEX_ENTRIES_MAX = 10000, /* of one document in one index */
+    INDEX_FIELDS_ENCODED_MAX =
+        2048, /* bytes, of an ordered index, or a unique one that is no hash */
     INDEX_HASH_SIZE = 16,
 };
 
@@ -123,12 +124,19 @@ struct index_entry {
     bool is_unique;             /* no other document may have an entry of this key */
 };
 
-/* Distinct keys, ascending. Owned; zero-initialise; can be used again. */
+struct index_value;
+
+/* Distinct keys, ascending. Owned; zero-initialise; using it again saves allocations. */
 struct index_entries {
     struct index_entry *list;
     size_t count;
     size_t capacity;
     struct buffer bytes; /* what the slices borrow from */
+    /* While they are made. */
+    struct buffer encoded;
+    struct index_value *values;
+    size_t value_count;
+    size_t value_capacity;
 };
 
 /*
@@ -179,8 +187,7 @@ struct index_bound {
  */
 NODISCARD enum polarys_code index_range_equal(const struct index_definition *index,
                                               const struct json_value *equal, size_t equal_count,
-                                              struct index_range *range,
-                                              struct polarys_error *err);
+                                              struct index_range *range, struct polarys_error *err);
 /*
  * Of those, where the next field lies between the bounds. A bound that is not given, on one side, is the end
  * of the type of the other bound's value: `price < 100` means numbers. With neither it is index_range_equal.
