@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "engine/index/index.h"
+#include "engine/search/search.h"
 
 enum { RECORD_FORMAT = 1, FLAG_UNIQUE = 1 };
 
@@ -37,6 +38,9 @@ static enum polarys_code check_spec(const struct index_spec *spec, struct polary
     bool has_language = spec->language != NULL && spec->language[0] != '\0';
     if (has_language && spec->kind != INDEX_TEXT) {
         return fail_argument("language", "only a text index has a language", err);
+    }
+    if (has_language && !search_language_is_known(spec->language)) {
+        return fail_argument("language", "unknown language of a text index", err);
     }
     for (size_t i = 0; i < spec->field_count; i++) {
         if (spec->fields[i] == NULL) {

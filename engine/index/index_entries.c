@@ -118,18 +118,14 @@ static bool gather_value(void *context, size_t path, enum json_match_kind kind,
 
 /* The values of all fields, by field and then ascending, each once. */
 static enum polarys_code values_gather(const struct index_definition *index,
-                                       struct polarys_slice stored, struct index_entries *entries,
-                                       struct polarys_error *err)
+                                       const struct stored_value *document,
+                                       struct index_entries *entries, struct polarys_error *err)
 {
-    struct stored_value document;
     struct gather gather = {.index = index, .entries = entries, .code = POLARYS_OK};
-    if (!stored_value_decode(stored, &document)) {
-        return polarys_fail(err, POLARYS_CORRUPT, "a stored value has an unknown form");
-    }
     entries->value_count = 0;
     buffer_clear(&entries->encoded);
-    if (document.is_json) {
-        (void)json_paths_extract(index->paths, document.bytes, gather_value, &gather);
+    if (document->is_json) {
+        (void)json_paths_extract(index->paths, document->bytes, gather_value, &gather);
     } else {
         struct json_value missing = {JSON_MISSING, {NULL, 0}};
         for (size_t i = 0; i < index->field_count && gather.code == POLARYS_OK; i++) {
@@ -318,42 +314,46 @@ static void entries_settle(struct index_entries *entries)
     entries->count = kept;
 }
 
-static enum polarys_code entries_make_room(struct index_entries *entries, size_t count,
-                                           size_t bytes, struct polarys_error *err)
+enum polarys_code index_entries_reserve(struct index_entries *entries, size_t count)
 {
-    if (count > entries->capacity) {
-        struct index_entry *list = realloc(entries->list, count * sizeof(*list));
-        if (list == NULL) {
-            return fail_memory(err);
-        }
-        entries->list = list;
-        entries->capacity = count;
+    if (count <= entries->capacity) {
+        return POLARYS_OK;
     }
-    return buffer_reserve(&entries->bytes, bytes) == POLARYS_OK ? POLARYS_OK : fail_memory(err);
+    size_t capacity = 2 * entries->capacity < count ? count : 2 * entries->capacity;
+    struct index_entry *list = realloc(entries->list, capacity * sizeof(*list));
+    if (list == NULL) {
+        return POLARYS_NO_MEMORY;
+    }
+    entries->list = list;
+    entries->capacity = capacity;
+    return POLARYS_OK;
 }
 
-enum polarys_code index_entries_make(const struct index_definition *index,
-                                     struct polarys_slice document_key, struct polarys_slice stored,
-                                     struct index_entries *entries, struct polarys_error *err)
+/* Of an index that is no text one. */
+static enum polarys_code field_entries_make(const struct index_definition *index,
+                                            struct polarys_slice document_key,
+                                            const struct stored_value *document,
+                                            struct index_entries *entries,
+                                            struct polarys_error *err)
 {
-    POLARYS_ASSERT(document_key.size > 0 && document_key.size <= USER_KEY_SIZE_MAX);
-    entries->count = 0;
-    buffer_clear(&entries->bytes);
-    enum polarys_code code = values_gather(index, stored, entries, err);
+    struct combination combination;
+    size_t total;
+    size_t bytes = 0;
+    enum polarys_code code = values_gather(index, document, entries, err);
+    if (code == POLARYS_OK) {
+        code = combination_init(index, entries, &combination, &total, err);
+    }
     if (code != POLARYS_OK) {
         return code;
     }
-    struct combination combination;
-    size_t total;
-    code = combination_init(index, entries, &combination, &total, err);
-    size_t bytes = 0;
-    for (size_t i = 0; i < total && code == POLARYS_OK; i++) {
+    for (size_t i = 0; i < total; i++) {
         bytes += entry_bytes_max(index, entries, &combination, document_key.size);
         combination_next(index, &combination);
     }
-    if (code == POLARYS_OK) {
-        /* At once: what was made before must not move. */
-        code = entries_make_room(entries, total, bytes, err);
+    /* At once: what was made before must not move. */
+    if (index_entries_reserve(entries, total) != POLARYS_OK ||
+        buffer_reserve(&entries->bytes, bytes) != POLARYS_OK) {
+        return fail_memory(err);
     }
     for (size_t i = 0; i < total && code == POLARYS_OK; i++) {
         code = entry_append(index, &combination, document_key, entries, err);
@@ -363,6 +363,22 @@ enum polarys_code index_entries_make(const struct index_definition *index,
         entries_settle(entries);
     }
     return code;
+}
+
+enum polarys_code index_entries_make(const struct index_definition *index,
+                                     struct polarys_slice document_key, struct polarys_slice stored,
+                                     struct index_entries *entries, struct polarys_error *err)
+{
+    POLARYS_ASSERT(document_key.size > 0 && document_key.size <= USER_KEY_SIZE_MAX);
+    entries->count = 0;
+    buffer_clear(&entries->bytes);
+    struct stored_value document;
+    if (!stored_value_decode(stored, &document)) {
+        return polarys_fail(err, POLARYS_CORRUPT, "a stored value has an unknown form");
+    }
+    return index->kind == INDEX_TEXT
+               ? index_text_entries_make(index, document_key, &document, entries, err)
+               : field_entries_make(index, document_key, &document, entries, err);
 }
 
 void index_entries_deinit(struct index_entries *entries)

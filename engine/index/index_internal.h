@@ -5,6 +5,7 @@
 #ifndef ENGINE_INDEX_INDEX_INTERNAL_H
 #define ENGINE_INDEX_INDEX_INTERNAL_H
 
+#include "engine/document/document.h"
 #include "engine/index/index.h"
 
 /* What stands in a hash index instead of the encoded fields. `hash` may lie in `fields`. */
@@ -17,6 +18,15 @@ void index_fields_hash(struct polarys_slice fields, uint8_t hash[INDEX_HASH_SIZE
  */
 void index_key_append(struct buffer *bytes, size_t from, struct polarys_slice document_key,
                       struct polarys_slice *value);
+
+/* Room for `count` entries in all. Errors: NO_MEMORY without a message. */
+enum polarys_code index_entries_reserve(struct index_entries *entries, size_t count);
+
+/* As index_entries_make, for a text index. REQUIRES: `entries` is empty. */
+enum polarys_code index_text_entries_make(const struct index_definition *index,
+                                          struct polarys_slice document_key,
+                                          const struct stored_value *document,
+                                          struct index_entries *entries, struct polarys_error *err);
 
 enum polarys_code index_fail_too_large(const struct index_definition *index, const char *what,
                                        size_t limit, size_t size, struct polarys_error *err);
