@@ -38,6 +38,10 @@ void catalog_destroy(struct catalog *catalog)
     if (catalog != NULL) {
         free(catalog->databases);
         free(catalog->tables);
+        for (size_t i = 0; i < catalog->index_count; i++) {
+            index_definition_unref(catalog->indexes[i]);
+        }
+        free(catalog->indexes);
         free(catalog->slots);
         free(catalog);
     }
@@ -56,13 +60,17 @@ struct catalog *catalog_copy(const struct catalog *catalog)
     copy->table_count = catalog->table_count;
     copy->databases = malloc((catalog->database_count + 1) * sizeof(*copy->databases));
     copy->tables = malloc((catalog->table_count + 1) * sizeof(*copy->tables));
-    if (copy->databases == NULL || copy->tables == NULL) {
+    copy->indexes = malloc((catalog->index_count + 1) * sizeof(*copy->indexes));
+    if (copy->databases == NULL || copy->tables == NULL || copy->indexes == NULL) {
         catalog_destroy(copy);
         return NULL;
     }
     memcpy(copy->databases, catalog->databases, catalog->database_count * sizeof(*copy->databases));
     if (catalog->table_count > 0) {
         memcpy(copy->tables, catalog->tables, catalog->table_count * sizeof(*copy->tables));
+    }
+    for (size_t i = 0; i < catalog->index_count; i++) {
+        copy->indexes[copy->index_count++] = index_definition_ref(catalog->indexes[i]);
     }
     return copy;
 }
@@ -105,8 +113,56 @@ enum polarys_code catalog_add_table(struct catalog *catalog, const struct catalo
     return POLARYS_OK;
 }
 
+enum polarys_code catalog_add_index(struct catalog *catalog, struct index_definition *take_index)
+{
+    void *array = catalog->indexes;
+    if (!array_make_room(&array, catalog->index_count, sizeof(*catalog->indexes))) {
+        index_definition_unref(take_index);
+        return POLARYS_NO_MEMORY;
+    }
+    catalog->indexes = array;
+    catalog->indexes[catalog->index_count++] = take_index;
+    return POLARYS_OK;
+}
+
+/* Those for which `is_gone` holds of the id. */
+static void indexes_remove(struct catalog *catalog, uint32_t id,
+                           bool (*is_gone)(const struct index_definition *index, uint32_t id))
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < catalog->index_count; i++) {
+        if (is_gone(catalog->indexes[i], id)) {
+            index_definition_unref(catalog->indexes[i]);
+        } else {
+            catalog->indexes[kept++] = catalog->indexes[i];
+        }
+    }
+    catalog->index_count = kept;
+}
+
+static bool is_index(const struct index_definition *index, uint32_t id)
+{
+    return index->id == id;
+}
+
+static bool is_of_table(const struct index_definition *index, uint32_t id)
+{
+    return index->table_id == id;
+}
+
+static bool is_of_database(const struct index_definition *index, uint32_t id)
+{
+    return index->database_id == id;
+}
+
+void catalog_remove_index(struct catalog *catalog, uint32_t index_id)
+{
+    indexes_remove(catalog, index_id, is_index);
+}
+
 void catalog_remove_table(struct catalog *catalog, uint32_t table_id)
 {
+    indexes_remove(catalog, table_id, is_of_table);
     size_t kept = 0;
     for (size_t i = 0; i < catalog->table_count; i++) {
         if (catalog->tables[i].id != table_id) {
@@ -118,6 +174,7 @@ void catalog_remove_table(struct catalog *catalog, uint32_t table_id)
 
 void catalog_remove_database(struct catalog *catalog, uint32_t database_id)
 {
+    indexes_remove(catalog, database_id, is_of_database);
     size_t kept = 0;
     for (size_t i = 0; i < catalog->table_count; i++) {
         if (catalog->tables[i].database_id != database_id) {
@@ -150,6 +207,16 @@ static int table_order(const void *a, const void *b)
     return strcmp(left->name, right->name);
 }
 
+static int index_order(const void *a, const void *b)
+{
+    const struct index_definition *left = *(struct index_definition *const *)a;
+    const struct index_definition *right = *(struct index_definition *const *)b;
+    if (left->table_id != right->table_id) {
+        return left->table_id < right->table_id ? -1 : 1;
+    }
+    return strcmp(left->name, right->name);
+}
+
 static size_t table_slot(const struct catalog *catalog, uint32_t database_id,
                          struct polarys_slice name)
 {
@@ -173,6 +240,9 @@ enum polarys_code catalog_index(struct catalog *catalog)
     qsort(catalog->databases, catalog->database_count, sizeof(*catalog->databases), database_order);
     if (catalog->table_count > 0) {
         qsort(catalog->tables, catalog->table_count, sizeof(*catalog->tables), table_order);
+    }
+    if (catalog->index_count > 0) {
+        qsort(catalog->indexes, catalog->index_count, sizeof(*catalog->indexes), index_order);
     }
     for (size_t i = 0; i < catalog->table_count; i++) {
         const struct catalog_table *table = &catalog->tables[i];
@@ -247,6 +317,40 @@ size_t catalog_database_tables(const struct catalog *catalog, uint32_t database_
         count++;
     }
     return count;
+}
+
+struct index_definition *const *catalog_table_indexes(const struct catalog *catalog,
+                                                      uint32_t table_id, size_t *count)
+{
+    size_t low = 0;
+    size_t high = catalog->index_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (catalog->indexes[middle]->table_id < table_id) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    size_t end = low;
+    while (end < catalog->index_count && catalog->indexes[end]->table_id == table_id) {
+        end++;
+    }
+    *count = end - low;
+    return catalog->indexes + low;
+}
+
+struct index_definition *catalog_find_index(const struct catalog *catalog, uint32_t table_id,
+                                            struct polarys_slice name)
+{
+    size_t count;
+    struct index_definition *const *indexes = catalog_table_indexes(catalog, table_id, &count);
+    for (size_t i = 0; i < count; i++) {
+        if (slice_equal(slice_from_text(indexes[i]->name), name)) {
+            return indexes[i];
+        }
+    }
+    return NULL;
 }
 
 void catalog_holder_init(struct catalog_holder *holder, struct catalog *take_first)

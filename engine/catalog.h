@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Databases and tables, in memory: an immutable catalogue that readers use without waiting, replaced whole
+ * Databases, tables and indexes, in memory: an immutable catalogue that readers use without waiting, replaced whole
  * by each change.
  *
  * Invariant: a catalogue never changes once it is published; whoever reads one sees a state that existed
@@ -15,6 +15,7 @@
 #include "engine/base/mutex.h"
 #include "engine/base/slice.h"
 #include "engine/engine.h"
+#include "engine/index/index.h"
 
 enum {
     SYSTEM_DATABASE_ID = 0,
@@ -23,6 +24,7 @@ enum {
     CATALOG_TABLES_MAX = 50000,
     /* Of one database: dropping it is one commit with a range delete a table. */
     CATALOG_DATABASE_TABLES_MAX = 4000,
+    CATALOG_INDEXES_MAX = 100000,
     CATALOG_STRIPES = 8,
 };
 
@@ -41,15 +43,18 @@ struct catalog_table {
     char name[POLARYS_NAME_BYTES_MAX + 1];
 };
 
-/* Immutable once published. Databases stand by name, tables by (database id, name). */
+/* Immutable once published. Databases stand by name, tables by (database id, name), indexes by (table id,
+ * name). */
 struct catalog {
     uint64_t version; /* the commit path's schema version that it goes with */
     uint32_t next_database_id;
-    uint32_t next_table_id;
+    uint32_t next_table_id; /* indexes take their ids from it too */
     struct catalog_database *databases;
     size_t database_count;
     struct catalog_table *tables;
     size_t table_count;
+    struct index_definition **indexes; /* a reference each */
+    size_t index_count;
     uint32_t *slots;             /* open addressing: table index + 1; 0 is free */
     size_t slot_count;           /* a power of two */
     atomic_uint reference_count; /* of long readers */
@@ -68,9 +73,13 @@ NODISCARD enum polarys_code catalog_add_database(struct catalog *catalog,
                                                  const struct catalog_database *database);
 NODISCARD enum polarys_code catalog_add_table(struct catalog *catalog,
                                               const struct catalog_table *table);
-/* The database's tables go with it. */
+/* Takes the reference over, on failure too. */
+NODISCARD enum polarys_code catalog_add_index(struct catalog *catalog,
+                                              struct index_definition *take_index);
+/* The database's tables go with it, and with a table its indexes. */
 void catalog_remove_database(struct catalog *catalog, uint32_t database_id);
 void catalog_remove_table(struct catalog *catalog, uint32_t table_id);
+void catalog_remove_index(struct catalog *catalog, uint32_t index_id);
 /* Sorts and builds the look-up. Errors: NO_MEMORY. */
 NODISCARD enum polarys_code catalog_index(struct catalog *catalog);
 
@@ -81,6 +90,13 @@ const struct catalog_table *catalog_find_table(const struct catalog *catalog, ui
                                                struct polarys_slice name);
 /* The tables of a database are [*first, *first + count). */
 size_t catalog_database_tables(const struct catalog *catalog, uint32_t database_id, size_t *first);
+
+/* The indexes of a table, by name; *count 0 when it has none. Borrowed likewise. */
+struct index_definition *const *catalog_table_indexes(const struct catalog *catalog,
+                                                      uint32_t table_id, size_t *count);
+/* NULL when there is none. Borrowed likewise. */
+struct index_definition *catalog_find_index(const struct catalog *catalog, uint32_t table_id,
+                                            struct polarys_slice name);
 
 /* ---- the published one ---- */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Creating and dropping databases and tables, and listing them.
+ * Creating and dropping databases and tables; the steps of any change of the catalogue.
  *
  * One change runs at a time. It is an ordinary commit that raises the schema version, so every commit that
  * was prepared before it and validated after it conflicts and looks again. Between its validation and the
@@ -9,29 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define XXH_STATIC_LINKING_ONLY
 #include <xxhash.h>
 
-#include "engine/batch_internal.h"
-
-enum change_kind {
-    CHANGE_CREATE_DATABASE = 1,
-    CHANGE_DROP_DATABASE,
-    CHANGE_CREATE_TABLE,
-    CHANGE_DROP_TABLE,
-    CHANGE_TRUNCATE_TABLE,
-};
-
-struct change {
-    struct polarys_db *db;
-    enum change_kind kind;
-    const char *database; /* never empty */
-    const char *table;    /* NULL for databases */
-    const struct catalog *before;
-    struct catalog *after; /* NULL: the catalogue stays as it is */
-    struct catalog_database made_database;
-    struct catalog_table made_table;
-    struct polarys_batch *batch;
-};
+#include "engine/catalog_change.h"
 
 /* ---- one at a time ---- */
 
@@ -97,12 +78,12 @@ void db_schema_wait(struct polarys_db *db)
 
 /* ---- what a change writes ---- */
 
-static enum polarys_code fail_memory(struct polarys_error *err)
+enum polarys_code change_fail_memory(struct polarys_error *err)
 {
     return polarys_fail(err, POLARYS_NO_MEMORY, "no memory to change the catalogue");
 }
 
-static enum polarys_code check_name(const char *kind, const char *name, struct polarys_error *err)
+enum polarys_code change_check_name(const char *kind, const char *name, struct polarys_error *err)
 {
     if (name != NULL && polarys_name_is_valid(name, strnlen(name, POLARYS_NAME_BYTES_MAX + 1))) {
         return POLARYS_OK;
@@ -113,7 +94,7 @@ static enum polarys_code check_name(const char *kind, const char *name, struct p
                         kind);
 }
 
-static enum polarys_code fail_limit(const char *what, int limit, struct polarys_error *err)
+enum polarys_code change_fail_limit(const char *what, int limit, struct polarys_error *err)
 {
     enum polarys_code code =
         polarys_fail(err, POLARYS_TOO_LARGE, "there are %d %s already: no more fit", limit, what);
@@ -135,21 +116,34 @@ static enum polarys_code delete_record(struct change *change, const struct catal
                             slice_make(NULL, 0), err);
 }
 
-static enum polarys_code put_counters(struct change *change, struct polarys_error *err)
+enum polarys_code change_put_counters(struct change *change, struct polarys_error *err)
 {
     struct catalog_record record;
     catalog_record_counters(&record, change->after->next_database_id, change->after->next_table_id);
     return put_record(change, &record, err);
 }
 
-static enum polarys_code delete_documents(struct change *change, const struct catalog_table *table,
-                                          struct polarys_error *err)
+enum polarys_code change_delete_keyspace(struct change *change, uint32_t database_id, uint32_t id,
+                                         struct polarys_error *err)
 {
     uint8_t start[TREE_KEY_PREFIX_SIZE];
     uint8_t end[TREE_KEY_PREFIX_SIZE];
-    table_bounds(table->database_id, table->id, start, end);
+    table_bounds(database_id, id, start, end);
     return batch_add_system(change->batch, ENTRY_RANGE_DELETE, slice_make(start, sizeof(start)),
                             slice_make(end, sizeof(end)), err);
+}
+
+/* Record, documents and indexes of a table that goes. */
+static enum polarys_code delete_table(struct change *change, const struct catalog_table *table,
+                                      struct polarys_error *err)
+{
+    struct catalog_record record;
+    catalog_record_table(&record, table);
+    enum polarys_code code = delete_record(change, &record, err);
+    if (code == POLARYS_OK) {
+        code = change_delete_keyspace(change, table->database_id, table->id, err);
+    }
+    return code == POLARYS_OK ? change_drop_table_indexes(change, table->id, err) : code;
 }
 
 /* ---- the changes ---- */
@@ -167,19 +161,19 @@ static enum polarys_code find_database(const struct change *change,
     if (*database != NULL) {
         return POLARYS_OK;
     }
-    enum polarys_code code = check_name("database", change->database, err);
+    enum polarys_code code = change_check_name("database", change->database, err);
     return code != POLARYS_OK ? code
                               : polarys_fail(err, POLARYS_DATABASE_NOT_FOUND,
                                              "there is no database \"%s\"", change->database);
 }
 
-static enum polarys_code find_table(const struct change *change, const struct catalog_table **table,
+enum polarys_code change_find_table(const struct change *change, const struct catalog_table **table,
                                     struct polarys_error *err)
 {
     const struct catalog_database *database;
     enum polarys_code code = find_database(change, &database, err);
     if (code == POLARYS_OK) {
-        code = check_name("table", change->table, err);
+        code = change_check_name("table", change->table, err);
     }
     if (code != POLARYS_OK) {
         return code;
@@ -190,15 +184,15 @@ static enum polarys_code find_table(const struct change *change, const struct ca
                                          change->table);
 }
 
-static enum polarys_code make_after(struct change *change, struct polarys_error *err)
+enum polarys_code change_make_after(struct change *change, struct polarys_error *err)
 {
     change->after = catalog_copy(change->before);
-    return change->after == NULL ? fail_memory(err) : POLARYS_OK;
+    return change->after == NULL ? change_fail_memory(err) : POLARYS_OK;
 }
 
 static enum polarys_code create_database(struct change *change, struct polarys_error *err)
 {
-    enum polarys_code code = check_name("database", change->database, err);
+    enum polarys_code code = change_check_name("database", change->database, err);
     if (code != POLARYS_OK) {
         return code;
     }
@@ -207,9 +201,9 @@ static enum polarys_code create_database(struct change *change, struct polarys_e
                             change->database);
     }
     if (change->before->database_count >= CATALOG_DATABASES_MAX) {
-        return fail_limit("databases", CATALOG_DATABASES_MAX, err);
+        return change_fail_limit("databases", CATALOG_DATABASES_MAX, err);
     }
-    code = make_after(change, err);
+    code = change_make_after(change, err);
     if (code != POLARYS_OK) {
         return code;
     }
@@ -221,9 +215,9 @@ static enum polarys_code create_database(struct change *change, struct polarys_e
     catalog_record_database(&record, database);
     code = put_record(change, &record, err);
     if (code == POLARYS_OK && catalog_add_database(change->after, database) != POLARYS_OK) {
-        code = fail_memory(err);
+        code = change_fail_memory(err);
     }
-    return code == POLARYS_OK ? put_counters(change, err) : code;
+    return code == POLARYS_OK ? change_put_counters(change, err) : code;
 }
 
 static enum polarys_code drop_database(struct change *change, struct polarys_error *err)
@@ -241,18 +235,14 @@ static enum polarys_code drop_database(struct change *change, struct polarys_err
     size_t first;
     size_t count = catalog_database_tables(change->before, database->id, &first);
     for (size_t i = first; i < first + count && code == POLARYS_OK; i++) {
-        catalog_record_table(&record, &change->before->tables[i]);
-        code = delete_record(change, &record, err);
-        if (code == POLARYS_OK) {
-            code = delete_documents(change, &change->before->tables[i], err);
-        }
+        code = delete_table(change, &change->before->tables[i], err);
     }
     catalog_record_database(&record, database);
     if (code == POLARYS_OK) {
         code = delete_record(change, &record, err);
     }
     if (code == POLARYS_OK) {
-        code = make_after(change, err);
+        code = change_make_after(change, err);
     }
     if (code == POLARYS_OK) {
         catalog_remove_database(change->after, database->id);
@@ -265,7 +255,7 @@ static enum polarys_code create_table(struct change *change, struct polarys_erro
     const struct catalog_database *database;
     enum polarys_code code = find_database(change, &database, err);
     if (code == POLARYS_OK) {
-        code = check_name("table", change->table, err);
+        code = change_check_name("table", change->table, err);
     }
     if (code != POLARYS_OK) {
         return code;
@@ -275,13 +265,13 @@ static enum polarys_code create_table(struct change *change, struct polarys_erro
     }
     size_t first;
     if (change->before->table_count >= CATALOG_TABLES_MAX) {
-        return fail_limit("tables", CATALOG_TABLES_MAX, err);
+        return change_fail_limit("tables", CATALOG_TABLES_MAX, err);
     }
     if (catalog_database_tables(change->before, database->id, &first) >=
         CATALOG_DATABASE_TABLES_MAX) {
-        return fail_limit("tables in the database", CATALOG_DATABASE_TABLES_MAX, err);
+        return change_fail_limit("tables in the database", CATALOG_DATABASE_TABLES_MAX, err);
     }
-    code = make_after(change, err);
+    code = change_make_after(change, err);
     if (code != POLARYS_OK) {
         return code;
     }
@@ -294,26 +284,21 @@ static enum polarys_code create_table(struct change *change, struct polarys_erro
     catalog_record_table(&record, table);
     code = put_record(change, &record, err);
     if (code == POLARYS_OK && catalog_add_table(change->after, table) != POLARYS_OK) {
-        code = fail_memory(err);
+        code = change_fail_memory(err);
     }
-    return code == POLARYS_OK ? put_counters(change, err) : code;
+    return code == POLARYS_OK ? change_put_counters(change, err) : code;
 }
 
 static enum polarys_code drop_table(struct change *change, struct polarys_error *err)
 {
     const struct catalog_table *table;
-    enum polarys_code code = find_table(change, &table, err);
+    enum polarys_code code = change_find_table(change, &table, err);
     if (code != POLARYS_OK) {
         return code;
     }
-    struct catalog_record record;
-    catalog_record_table(&record, table);
-    code = delete_record(change, &record, err);
+    code = delete_table(change, table, err);
     if (code == POLARYS_OK) {
-        code = delete_documents(change, table, err);
-    }
-    if (code == POLARYS_OK) {
-        code = make_after(change, err);
+        code = change_make_after(change, err);
     }
     if (code == POLARYS_OK) {
         catalog_remove_table(change->after, table->id);
@@ -324,8 +309,11 @@ static enum polarys_code drop_table(struct change *change, struct polarys_error 
 static enum polarys_code truncate_table(struct change *change, struct polarys_error *err)
 {
     const struct catalog_table *table;
-    enum polarys_code code = find_table(change, &table, err);
-    return code == POLARYS_OK ? delete_documents(change, table, err) : code;
+    enum polarys_code code = change_find_table(change, &table, err);
+    if (code == POLARYS_OK) {
+        code = change_delete_keyspace(change, table->database_id, table->id, err);
+    }
+    return code == POLARYS_OK ? change_empty_table_indexes(change, table->id, err) : code;
 }
 
 static enum polarys_code change_build(struct change *change, struct polarys_error *err)
@@ -339,9 +327,48 @@ static enum polarys_code change_build(struct change *change, struct polarys_erro
         return create_table(change, err);
     case CHANGE_DROP_TABLE:
         return drop_table(change, err);
+    case CHANGE_CREATE_INDEX:
+        return change_create_index(change, err);
+    case CHANGE_DROP_INDEX:
+        return change_drop_index(change, err);
+    case CHANGE_RESTATE_INDEX:
+        return change_restate_index(change, err);
     default:
         return truncate_table(change, err);
     }
+}
+
+static void hash_text(XXH3_state_t *state, const char *text)
+{
+    /* With its NUL, and NULL unlike "", so that no two requests come to the same bytes. */
+    uint8_t is_given = text != NULL;
+    (void)XXH3_128bits_update(state, &is_given, 1);
+    if (text != NULL) {
+        (void)XXH3_128bits_update(state, text, strlen(text) + 1);
+    }
+}
+
+static void hash_index_options(XXH3_state_t *state, const struct polarys_index_options *index)
+{
+    uint64_t facts[3] = {(uint64_t)index->kind, index->is_unique, index->field_count};
+    (void)XXH3_128bits_update(state, facts, sizeof(facts));
+    hash_text(state, index->name);
+    hash_text(state, index->language);
+    for (size_t i = 0; i < index->field_count && i < POLARYS_INDEX_FIELDS_MAX; i++) {
+        hash_text(state, index->fields[i]);
+    }
+}
+
+/* What a change of indexes names beside database and table. */
+static XXH128_hash_t hash_index(const struct change *change)
+{
+    XXH3_state_t state;
+    (void)XXH3_128bits_reset(&state);
+    hash_text(&state, change->index);
+    if (change->index_options != NULL) {
+        hash_index_options(&state, change->index_options);
+    }
+    return XXH3_128bits_digest(&state);
 }
 
 /* The request as the caller put it: ids that are given out must not make a repetition look different. */
@@ -353,6 +380,11 @@ static void change_hash(struct change *change)
         XXH128_hash_t table = XXH3_128bits_withSeed(change->table, strlen(change->table), seed);
         hash.low64 ^= table.low64 * 3;
         hash.high64 ^= table.high64 * 3;
+    }
+    if (change->index != NULL || change->index_options != NULL) {
+        XXH128_hash_t index = hash_index(change);
+        hash.low64 ^= index.low64 * 5;
+        hash.high64 ^= index.high64 * 5;
     }
     XXH128_canonical_t canonical;
     XXH128_canonicalFromHash(&canonical, hash);
@@ -401,6 +433,9 @@ static void version_note(struct change *change, uint64_t version)
             after->tables[i].created_version = version;
         }
     }
+    if (change->made_index != NULL && change->made_index->created_version == 0) {
+        change->made_index->created_version = version;
+    }
     after->version = version;
 }
 
@@ -411,7 +446,7 @@ static enum polarys_code change_commit(struct change *change,
                                        struct polarys_error *err)
 {
     if (change->after != NULL && catalog_index(change->after) != POLARYS_OK) {
-        return fail_memory(err);
+        return change_fail_memory(err);
     }
     change->batch->changes_schema = change->after != NULL;
     enum polarys_code code = polarys_batch_commit(change->batch, options, result, err);
@@ -447,25 +482,33 @@ static enum polarys_code change_run_held(struct change *change,
     return code == POLARYS_OK ? change_commit(change, options, result, err) : code;
 }
 
-/* NOLINTNEXTLINE(readability-function-size): what a change names, and where its outcome goes */
-static enum polarys_code change_run(struct polarys_db *db, enum change_kind kind,
-                                    const char *database, const char *table,
-                                    const struct polarys_write_options *options,
-                                    struct polarys_write_result *result, struct polarys_error *err)
+enum polarys_code change_run(struct change *change, const struct polarys_write_options *options,
+                             struct polarys_write_result *result, struct polarys_error *err)
 {
+    struct polarys_db *db = change->db;
     struct polarys_write_result ignored = {0};
-    struct change change = {
-        .db = db, .kind = kind, .database = db_database_name(database), .table = table};
     result = result == NULL ? &ignored : result;
     change_begin(db);
     struct catalog *before = catalog_acquire(&db->catalog);
-    change.before = before;
-    enum polarys_code code = change_run_held(&change, options, result, err);
-    polarys_batch_destroy(change.batch);
-    catalog_destroy(change.after);
+    change->before = before;
+    enum polarys_code code = change_run_held(change, options, result, err);
+    polarys_batch_destroy(change->batch);
+    catalog_destroy(change->after);
     catalog_release(before);
     change_end(db);
     return code;
+}
+
+/* NOLINTNEXTLINE(readability-function-size): what a change names, and where its outcome goes */
+static enum polarys_code change_table(struct polarys_db *db, enum change_kind kind,
+                                      const char *database, const char *table,
+                                      const struct polarys_write_options *options,
+                                      struct polarys_write_result *result,
+                                      struct polarys_error *err)
+{
+    struct change change = {
+        .db = db, .kind = kind, .database = db_database_name(database), .table = table};
+    return change_run(&change, options, result, err);
 }
 
 enum polarys_code polarys_database_create(struct polarys_db *db, const char *database,
@@ -473,7 +516,7 @@ enum polarys_code polarys_database_create(struct polarys_db *db, const char *dat
                                           struct polarys_write_result *result,
                                           struct polarys_error *err)
 {
-    return change_run(db, CHANGE_CREATE_DATABASE, database, NULL, options, result, err);
+    return change_table(db, CHANGE_CREATE_DATABASE, database, NULL, options, result, err);
 }
 
 enum polarys_code polarys_database_drop(struct polarys_db *db, const char *database,
@@ -481,7 +524,7 @@ enum polarys_code polarys_database_drop(struct polarys_db *db, const char *datab
                                         struct polarys_write_result *result,
                                         struct polarys_error *err)
 {
-    return change_run(db, CHANGE_DROP_DATABASE, database, NULL, options, result, err);
+    return change_table(db, CHANGE_DROP_DATABASE, database, NULL, options, result, err);
 }
 
 /* A table's name stands for itself in the request's hash, so it must not be NULL. */
@@ -496,7 +539,7 @@ enum polarys_code polarys_table_create(struct polarys_db *db, const char *databa
                                        struct polarys_write_result *result,
                                        struct polarys_error *err)
 {
-    return change_run(db, CHANGE_CREATE_TABLE, database, table_or_empty(table), options, result,
+    return change_table(db, CHANGE_CREATE_TABLE, database, table_or_empty(table), options, result,
                       err);
 }
 
@@ -504,7 +547,7 @@ enum polarys_code polarys_table_drop(struct polarys_db *db, const char *database
                                      const struct polarys_write_options *options,
                                      struct polarys_write_result *result, struct polarys_error *err)
 {
-    return change_run(db, CHANGE_DROP_TABLE, database, table_or_empty(table), options, result, err);
+    return change_table(db, CHANGE_DROP_TABLE, database, table_or_empty(table), options, result, err);
 }
 
 enum polarys_code polarys_table_truncate(struct polarys_db *db, const char *database,
@@ -513,6 +556,6 @@ enum polarys_code polarys_table_truncate(struct polarys_db *db, const char *data
                                          struct polarys_write_result *result,
                                          struct polarys_error *err)
 {
-    return change_run(db, CHANGE_TRUNCATE_TABLE, database, table_or_empty(table), options, result,
+    return change_table(db, CHANGE_TRUNCATE_TABLE, database, table_or_empty(table), options, result,
                       err);
 }

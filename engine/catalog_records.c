@@ -15,6 +15,7 @@ enum {
     RECORD_COUNTERS = 'c',
     RECORD_DATABASE = 'd',
     RECORD_TABLE = 't',
+    RECORD_INDEX = 'x',
     RECORD_FORMAT = 1,
     RECORD_VALUE_SIZE = 1 + 4 + 8,
 };
@@ -68,6 +69,16 @@ void catalog_record_table(struct catalog_record *record, const struct catalog_ta
     record_value_set(record, table->id, table->created_ms);
 }
 
+void catalog_record_index_key(struct catalog_record *record, const struct index_definition *index)
+{
+    uint8_t ids[8];
+    tree_key_put_prefix(ids, index->database_id, index->table_id);
+    record_begin(record, RECORD_INDEX);
+    record_key_append(record, ids, sizeof(ids));
+    record_key_append(record, index->name, strlen(index->name));
+    record->value_size = 0;
+}
+
 void table_bounds(uint32_t database_id, uint32_t table_id, uint8_t start[TREE_KEY_PREFIX_SIZE],
                   uint8_t end[TREE_KEY_PREFIX_SIZE])
 {
@@ -111,7 +122,21 @@ static enum polarys_code load_table(struct catalog *catalog, struct polarys_slic
                : POLARYS_CORRUPT;
 }
 
-static enum polarys_code load_record(struct catalog *catalog, const struct entry *entry)
+static enum polarys_code load_index(struct catalog *catalog, struct polarys_slice key,
+                                    const struct entry *entry, struct polarys_error *err)
+{
+    if (key.size <= 8 || !polarys_name_is_valid((const char *)key.data + 8, key.size - 8)) {
+        return POLARYS_CORRUPT;
+    }
+    struct index_definition *index;
+    enum polarys_code code = index_record_decode(get_u32_be(key.data), get_u32_be(key.data + 4),
+                                                 slice_make(key.data + 8, key.size - 8),
+                                                 entry->value, entry->version, &index, err);
+    return code == POLARYS_OK ? catalog_add_index(catalog, index) : code;
+}
+
+static enum polarys_code load_record(struct catalog *catalog, const struct entry *entry,
+                                     struct polarys_error *err)
 {
     struct polarys_slice key =
         slice_make(entry->key.data + TREE_KEY_PREFIX_SIZE, entry->key.size - TREE_KEY_PREFIX_SIZE);
@@ -120,6 +145,9 @@ static enum polarys_code load_record(struct catalog *catalog, const struct entry
         return POLARYS_CORRUPT;
     }
     struct polarys_slice rest = slice_make(key.data + 1, key.size - 1);
+    if (key.data[0] == RECORD_INDEX) {
+        return load_index(catalog, rest, entry, err);
+    }
     if (key.data[0] == RECORD_COUNTERS && entry->value.size == 9) {
         catalog->next_database_id = get_u32_le(value + 1);
         catalog->next_table_id = get_u32_le(value + 5);
@@ -139,7 +167,7 @@ static enum polarys_code load_all(struct catalog *catalog, struct entry_iterator
 {
     entry_iterator_seek_first(iterator);
     while (iterator->is_valid) {
-        enum polarys_code code = load_record(catalog, &iterator->entry);
+        enum polarys_code code = load_record(catalog, &iterator->entry, err);
         if (code != POLARYS_OK) {
             return polarys_fail(err, code, "a record of the catalogue is not readable");
         }

@@ -12,11 +12,12 @@ enum {
     SYSTEM_TABLE_CATALOG = 1,
     SYSTEM_TABLE_REQUEST_IDS = 2,
     SYSTEM_TABLE_EXPIRY = 3,
-    CATALOG_KEY_SIZE_MAX = TREE_KEY_PREFIX_SIZE + 1 + 4 + POLARYS_NAME_BYTES_MAX,
+    SYSTEM_TABLE_INDEXES = 4, /* how far builds are, and statistics */
+    CATALOG_KEY_SIZE_MAX = TREE_KEY_PREFIX_SIZE + 1 + 8 + POLARYS_NAME_BYTES_MAX,
     CATALOG_VALUE_SIZE_MAX = 1 + 4 + 8,
 };
 
-/* A record's key and value, in its own memory. */
+/* A record's key and value, in its own memory. The value of an index's record is index_record_encode's. */
 struct catalog_record {
     size_t key_size;
     size_t value_size;
@@ -39,6 +40,9 @@ void catalog_record_counters(struct catalog_record *record, uint32_t next_databa
 void catalog_record_database(struct catalog_record *record,
                              const struct catalog_database *database);
 void catalog_record_table(struct catalog_record *record, const struct catalog_table *table);
+
+/* The key of an index's record; its value is left empty. */
+void catalog_record_index_key(struct catalog_record *record, const struct index_definition *index);
 
 /* The bounds of a table's keyspace: [start, end). */
 void table_bounds(uint32_t database_id, uint32_t table_id, uint8_t start[TREE_KEY_PREFIX_SIZE],
