@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * For plan*.c: conditions by index, and the sets of keys that answer a filter.
+ */
+#ifndef ENGINE_QUERY_PLAN_INTERNAL_H
+#define ENGINE_QUERY_PLAN_INTERNAL_H
+
+#include "engine/query/plan.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Work of one plan_make. */
+struct planner {
+    const struct plan_input *input;
+    struct json_path *paths; /* of filter->paths */
+    struct json_path order_paths[ORDER_FIELDS_MAX];
+    struct polarys_error *err;
+};
+
+/* Conditions that all have to hold. */
+struct plan_terms {
+    const struct filter_term *list[FILTER_TERMS_MAX];
+    size_t count;
+};
+
+void plan_scan_destroy(struct plan_scan *scan); /* accepts NULL */
+void plan_keys_destroy(struct plan_keys *keys); /* accepts NULL; with all below */
+bool plan_path_equal(const struct json_path *a, const struct json_path *b);
+
+/* How a scan is wanted. */
+struct plan_wish {
+    const struct plan_index *index;
+    /* The order that the scan has to give; 0: none. */
+    size_t order_count;
+};
+
+/*
+ * The best scan of an index for conditions that all have to hold (NULL: none); *out is NULL when the index
+ * has no use for them. With an order the scan gives it, or *out is NULL. Errors: NO_MEMORY, those of count.
+ */
+NODISCARD enum polarys_code plan_scan_make(struct planner *planner,
+                                           const struct plan_terms *terms,
+                                           const struct plan_wish *wish, struct plan_scan **out);
+/* All entries of the index. */
+NODISCARD enum polarys_code plan_scan_whole(struct planner *planner, const struct plan_index *index,
+                                            struct plan_scan **out);
+
+/* The cheapest set of keys for a condition; *out is NULL when there is none. Errors: as above. */
+NODISCARD enum polarys_code plan_keys_make(struct planner *planner, const struct filter_node *node,
+                                           struct plan_keys **out);
+double plan_keys_cost(const struct plan_keys *keys);
+/* The conditions that are joined by AND at the top: the node alone, or its children. Those that are no
+ * single conditions are left out. */
+void plan_terms_gather(const struct filter_node *node, struct plan_terms *terms);
+
+/* Costs, in units of reading one document in order. Measured on documents of 200 bytes in memory. */
+#define PLAN_COST_ENTRY 0.4
+#define PLAN_COST_FETCH 2.5
+#define PLAN_COST_KEY_SORT 0.3
+#define PLAN_COST_SORT 0.5
+#define PLAN_COST_OPEN 2.0 /* of a range */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
