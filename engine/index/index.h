@@ -9,6 +9,11 @@
  * that stands instead of it. In a unique index the entry of a document whose fields are all there (neither
  * missing nor null) has no document key in its key, but as its value.
  *
+ * A document that has several entries in an ordered index has one more, a marker, behind all the others:
+ *     database id ‖ index id ‖ 0xff ‖ document key
+ * So one look tells whether any document of a version has several: the planner of queries asks, since
+ * only without them two conditions on one field make one range.
+ *
  * Invariant: the entries are a function of definition, document key and stored document alone. Whether a
  * document has expired plays no part.
  *
@@ -153,8 +158,9 @@ void index_entries_deinit(struct index_entries *entries);
 
 /* An entry taken apart. Borrows from key and value. */
 struct index_entry_view {
-    struct polarys_slice fields; /* all of them, encoded (hash: the 16 bytes) */
+    struct polarys_slice fields; /* all of them, encoded (hash: the 16 bytes; marker: empty) */
     struct polarys_slice document_key;
+    bool is_marker;
 };
 
 /* Takes an entry of a hash or ordered index apart. False when it is none. */
@@ -208,6 +214,12 @@ NODISCARD enum polarys_code index_range_prefix(const struct index_definition *in
 /* The whole keyspace of an index. */
 void index_bounds(uint32_t database_id, uint32_t index_id, uint8_t start[TREE_KEY_PREFIX_SIZE],
                   uint8_t end[TREE_KEY_PREFIX_SIZE]);
+
+/* The part of an ordered index's keyspace where its markers are. The bounds' prefix and, for the start, one
+ * byte more. */
+void index_marker_bounds(uint32_t database_id, uint32_t index_id,
+                         uint8_t start[TREE_KEY_PREFIX_SIZE + 1],
+                         uint8_t end[TREE_KEY_PREFIX_SIZE]);
 
 /* The first byte string behind all that begin with `bytes`, in place, for the end of a range. False when there
  * is none (nothing but 0xff): it is empty then. */

@@ -241,6 +241,19 @@ void index_fields_hash(struct polarys_slice fields, uint8_t hash[INDEX_HASH_SIZE
     memcpy(hash, canonical.digest, INDEX_HASH_SIZE);
 }
 
+/* The key is what `bytes` holds from `from` on; the value follows it. */
+static void entry_finish(struct index_entries *entries, size_t from, struct polarys_slice value,
+                         struct index_entry *entry)
+{
+    struct buffer *bytes = &entries->bytes;
+    entry->key = slice_make(bytes->data + from, bytes->size - from);
+    entry->value = slice_make(bytes->data + bytes->size, value.size);
+    if (value.size > 0) {
+        memcpy(bytes->data + bytes->size, value.data, value.size);
+        bytes->size += value.size;
+    }
+}
+
 /* REQUIRES: room in bytes for entry_bytes_max. */
 static enum polarys_code entry_append(const struct index_definition *index,
                                       const struct combination *combination,
@@ -264,14 +277,24 @@ static enum polarys_code entry_append(const struct index_definition *index,
     } else {
         index_key_append(bytes, from, document_key, &value);
     }
-    size_t key_size = bytes->size - from;
-    entry->key = slice_make(bytes->data + from, key_size);
-    entry->value = slice_make(bytes->data + bytes->size, value.size);
-    if (value.size > 0) {
-        memcpy(bytes->data + bytes->size, value.data, value.size);
-        bytes->size += value.size;
-    }
+    entry_finish(entries, from, value, entry);
     return POLARYS_OK;
+}
+
+/* The entry that tells of a document with several. REQUIRES: room for prefix, mark, key and value. */
+static void marker_append(const struct index_definition *index, struct polarys_slice document_key,
+                          struct index_entries *entries)
+{
+    struct buffer *bytes = &entries->bytes;
+    size_t from = bytes->size;
+    struct polarys_slice value;
+    struct index_entry *entry = &entries->list[entries->count++];
+    tree_key_put_prefix(bytes->data + from, index->database_id, index->id);
+    bytes->size += TREE_KEY_PREFIX_SIZE;
+    bytes->data[bytes->size++] = INDEX_MARKER;
+    entry->is_unique = false;
+    index_key_append(bytes, from, document_key, &value);
+    entry_finish(entries, from, value, entry);
 }
 
 void index_key_append(struct buffer *bytes, size_t from, struct polarys_slice document_key,
@@ -350,14 +373,19 @@ static enum polarys_code field_entries_make(const struct index_definition *index
         bytes += entry_bytes_max(index, entries, &combination, document_key.size);
         combination_next(index, &combination);
     }
+    bool has_marker = total > 1 && index->kind == INDEX_ORDERED;
+    bytes += has_marker ? TREE_KEY_PREFIX_SIZE + 1 + INDEX_HASH_SIZE + 2 * document_key.size : 0;
     /* At once: what was made before must not move. */
-    if (index_entries_reserve(entries, total) != POLARYS_OK ||
+    if (index_entries_reserve(entries, total + (has_marker ? 1 : 0)) != POLARYS_OK ||
         buffer_reserve(&entries->bytes, bytes) != POLARYS_OK) {
         return fail_memory(err);
     }
     for (size_t i = 0; i < total && code == POLARYS_OK; i++) {
         code = entry_append(index, &combination, document_key, entries, err);
         combination_next(index, &combination);
+    }
+    if (code == POLARYS_OK && has_marker) {
+        marker_append(index, document_key, entries);
     }
     if (code == POLARYS_OK && index->kind == INDEX_HASH) {
         entries_settle(entries);
@@ -402,7 +430,11 @@ bool index_entry_decode(const struct index_definition *index, struct polarys_sli
     rest.at += TREE_KEY_PREFIX_SIZE;
     const uint8_t *fields = rest.at;
     struct polarys_slice field;
-    if (index->kind == INDEX_HASH) {
+    view->is_marker =
+        index->kind == INDEX_ORDERED && cursor_left(&rest) > 0 && *fields == INDEX_MARKER;
+    if (view->is_marker) {
+        fields = ++rest.at;
+    } else if (index->kind == INDEX_HASH) {
         if (!cursor_take_bytes(&rest, INDEX_HASH_SIZE, &field)) {
             return false;
         }

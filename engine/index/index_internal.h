@@ -8,6 +8,9 @@
 #include "engine/document/document.h"
 #include "engine/index/index.h"
 
+/* What a marker has instead of encoded fields, all of which begin with less. */
+enum { INDEX_MARKER = 0xff };
+
 /* What stands in a hash index instead of the encoded fields. `hash` may lie in `fields`. */
 void index_fields_hash(struct polarys_slice fields, uint8_t hash[INDEX_HASH_SIZE]);
 

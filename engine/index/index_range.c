@@ -33,6 +33,13 @@ void index_bounds(uint32_t database_id, uint32_t index_id, uint8_t start[TREE_KE
     tree_key_put_prefix(end, database_id, index_id + 1);
 }
 
+void index_marker_bounds(uint32_t database_id, uint32_t index_id,
+                         uint8_t start[TREE_KEY_PREFIX_SIZE + 1], uint8_t end[TREE_KEY_PREFIX_SIZE])
+{
+    index_bounds(database_id, index_id, start, end);
+    start[TREE_KEY_PREFIX_SIZE] = INDEX_MARKER;
+}
+
 bool index_bytes_successor(struct buffer *bytes)
 {
     while (bytes->size > 0 && bytes->data[bytes->size - 1] == 0xff) {
