@@ -305,7 +305,7 @@ bool polarys_client_index_wait(struct polarys_client *client, const char *databa
 
 bool polarys_client_index_check(struct polarys_client *client, const char *database,
                                 const char *table, const char *index,
-                                struct polarys_client_index_check *check,
+                                struct polarys_client_index_report *check,
                                 struct polarys_client_error *err)
 {
     Polarys__V1__CheckIndexRequest request = POLARYS__V1__CHECK_INDEX_REQUEST__INIT;

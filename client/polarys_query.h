@@ -100,7 +100,7 @@ POLARYS_CLIENT_API bool polarys_client_index_list(
     struct polarys_client_error *err);
 
 /* Whether an index agrees with the documents: nothing missing, nothing stray. */
-struct polarys_client_index_check {
+struct polarys_client_index_report {
     uint64_t document_count;
     uint64_t entry_count;
     uint64_t missing_count; /* entries that should be there */
@@ -112,7 +112,7 @@ struct polarys_client_index_check {
 POLARYS_CLIENT_API bool polarys_client_index_check(struct polarys_client *client,
                                                    const char *database, const char *table,
                                                    const char *index,
-                                                   struct polarys_client_index_check *check,
+                                                   struct polarys_client_index_report *check,
                                                    struct polarys_client_error *err);
 /* Gathers the statistics that queries are planned by. */
 POLARYS_CLIENT_API bool polarys_client_table_analyze(struct polarys_client *client,

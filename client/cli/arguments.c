@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "client/assert.h"
 #include "client/cli/command.h"
 #include "client/cli/parse.h"
 
@@ -281,6 +282,16 @@ enum cli_status arguments_write(struct cli *cli, const struct arguments *argumen
     }
     write->kind = arguments_has(arguments, OPTION_RAW) ? POLARYS_CLIENT_RAW : POLARYS_CLIENT_JSON;
     return precondition_read(cli, arguments, write);
+}
+
+struct polarys_client_read arguments_read(const struct cli *cli, const struct arguments *arguments)
+{
+    struct polarys_client_read read = cli->settings.read;
+
+    POLARYS_ASSERT(read.txn == NULL);
+    read.txn = cli->txn;
+    read.is_for_update = arguments_has(arguments, OPTION_FOR_UPDATE);
+    return read;
 }
 
 void arguments_range(const struct arguments *arguments, struct polarys_client_range *range)

@@ -10,9 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/assert.h"
 #include "client/cli/command.h"
 #include "client/cli/parse.h"
 #include "client/cli/text.h"
+#include "client/cli/txn.h"
 
 static const char *environment(const char *name, const char *otherwise)
 {
@@ -33,6 +35,7 @@ void cli_init(struct cli *cli, FILE *in, FILE *out, FILE *err)
 
 static void connection_drop(struct cli *cli)
 {
+    POLARYS_ASSERT(cli->txn == NULL);
     polarys_client_close(cli->client);
     free(cli->client_endpoint);
     cli->client = NULL;
@@ -41,6 +44,7 @@ static void connection_drop(struct cli *cli)
 
 void cli_deinit(struct cli *cli)
 {
+    POLARYS_ASSERT(cli->txn == NULL);
     connection_drop(cli);
 }
 
@@ -82,7 +86,9 @@ enum cli_status cli_fail_call(struct cli *cli, const struct polarys_client_error
     (void)snprintf(reason, sizeof(reason), "%s%s%s", polarys_client_status_name(err->status),
                    err->reason[0] == '\0' ? "" : "/", err->reason);
     (void)cli_fail(cli, reason, "%s", err->message);
-    return err->status == POLARYS_CLIENT_NOT_FOUND ? CLI_NOT_FOUND : CLI_FAILED;
+    bool has_lost_txn = strcmp(err->reason, "TXN_NOT_FOUND") == 0;
+    cli->has_lost_txn |= has_lost_txn || strcmp(err->reason, "DEADLOCK") == 0;
+    return err->status == POLARYS_CLIENT_NOT_FOUND && !has_lost_txn ? CLI_NOT_FOUND : CLI_FAILED;
 }
 
 enum cli_status cli_fail_engine(struct cli *cli, const struct polarys_error *err)
@@ -103,6 +109,9 @@ struct polarys_client *cli_connect(struct cli *cli, uint32_t timeout_ms)
     struct polarys_client_options options;
     struct polarys_client_error err;
 
+    if (cli->txn != NULL) {
+        return cli->client;
+    }
     polarys_client_options_init(&options);
     options.endpoint = cli->settings.endpoint;
     options.timeout_ms = cli->settings.has_timeout ? cli->settings.timeout_ms : timeout_ms;
@@ -166,6 +175,9 @@ static enum cli_status run_parsed(struct cli *cli, const struct arguments *argum
         return CLI_DONE;
     }
     enum cli_status status = arguments_settings(cli, arguments);
+    if (status == CLI_DONE) {
+        status = txn_arguments_check(cli, arguments);
+    }
     if (status != CLI_DONE) {
         return status;
     }

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "client/polarys.h"
+#include "client/polarys_txn.h"
 #include "engine/engine.h"
 
 #ifdef __cplusplus
@@ -63,6 +64,10 @@ struct cli {
     struct polarys_client *client;
     char *client_endpoint;
     uint32_t client_timeout_ms;
+
+    /* The transaction that statements belong to; NULL: none. The connection stays as it is meanwhile. */
+    struct polarys_client_txn *txn;
+    bool has_lost_txn; /* a statement found that the server has ended it */
 };
 
 /* Reads the environment; everything else is as if no option was given. */
@@ -85,7 +90,8 @@ enum cli_status cli_fail(struct cli *cli, const char *reason, const char *format
 /* Prints `polarys: BAD_USAGE: message`; returns CLI_USAGE. */
 enum cli_status cli_usage(struct cli *cli, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* Reports an error of a call: `polarys: STATUS/REASON: message`. CLI_NOT_FOUND for NOT_FOUND. */
+/* Reports an error of a call: `polarys: STATUS/REASON: message`. CLI_NOT_FOUND for NOT_FOUND of anything that
+ * the command named. */
 enum cli_status cli_fail_call(struct cli *cli, const struct polarys_client_error *err);
 /* Reports an error of the engine, for commands without a server. */
 enum cli_status cli_fail_engine(struct cli *cli, const struct polarys_error *err);

@@ -61,6 +61,31 @@ enum option_id {
     OPTION_MASTER_KEY_FILE,
     OPTION_WITH_KEYS,
 
+    /* query, search */
+    OPTION_ORDER_BY,
+    OPTION_FIELDS,
+    OPTION_CURSOR,
+    OPTION_EXPLAIN,
+    OPTION_ANALYZE,
+    OPTION_FILTER,
+    OPTION_OFFSET,
+    OPTION_HIGHLIGHTS,
+
+    /* index create */
+    OPTION_KIND,
+    OPTION_UNIQUE,
+    OPTION_NAME,
+    OPTION_LANGUAGE,
+    OPTION_WAIT,
+
+    /* txn, and what stands within one */
+    OPTION_ISOLATION,
+    OPTION_MODE,
+    OPTION_READ_ONLY,
+    OPTION_IDLE_TIMEOUT,
+    OPTION_TXN_TIMEOUT,
+    OPTION_FOR_UPDATE,
+
     OPTION_COUNT,
 };
 
@@ -126,6 +151,8 @@ enum cli_status arguments_retry_for(struct cli *cli, const struct arguments *arg
                                     uint32_t *retry_ms);
 enum cli_status arguments_write(struct cli *cli, const struct arguments *arguments,
                                 struct polarys_client_write *write);
+/* How reads are done: by --consistency, or within the open transaction, where --for-update may be. */
+struct polarys_client_read arguments_read(const struct cli *cli, const struct arguments *arguments);
 /* Reads --prefix, --from and --to; borrows. */
 void arguments_range(const struct arguments *arguments, struct polarys_client_range *range);
 
@@ -142,6 +169,15 @@ enum cli_status command_delete(struct cli *cli, const struct arguments *argument
 enum cli_status command_scan(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_count_documents(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_delete_range(struct cli *cli, const struct arguments *arguments);
+enum cli_status command_query(struct cli *cli, const struct arguments *arguments);
+enum cli_status command_search(struct cli *cli, const struct arguments *arguments);
+enum cli_status command_index_create(struct cli *cli, const struct arguments *arguments);
+enum cli_status command_index_list(struct cli *cli, const struct arguments *arguments);
+enum cli_status command_index_check(struct cli *cli, const struct arguments *arguments);
+enum cli_status command_index_drop(struct cli *cli, const struct arguments *arguments);
+enum cli_status command_table_analyze(struct cli *cli, const struct arguments *arguments);
+enum cli_status command_txn(struct cli *cli, const struct arguments *arguments);
+enum cli_status command_transact(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_table_create(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_table_list(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_table_describe(struct cli *cli, const struct arguments *arguments);

@@ -16,6 +16,10 @@
      BIT(OPTION_KEY_COUNT) | BIT(OPTION_RATE) | BIT(OPTION_TABLE) | BIT(OPTION_KEEP) |             \
      BIT(OPTION_DURABILITY))
 
+#define OPTIONS_TXN                                                                                \
+    (BIT(OPTION_ISOLATION) | BIT(OPTION_MODE) | BIT(OPTION_READ_ONLY) | BIT(OPTION_IDLE_TIMEOUT) | \
+     BIT(OPTION_TXN_TIMEOUT) | BIT(OPTION_DURABILITY))
+
 _Static_assert(OPTION_COUNT <= 64, "a set of options is 64 bits");
 
 /* Each: name, operands, summary, example, options, operands at least and at most, is the first a table. */
@@ -28,16 +32,27 @@ const struct command command_table[] = {
     {"update", "TABLE KEY PATCH", "change a JSON document by a merge patch (RFC 7386)",
      "polarys update users ann '{\"age\":31}'", OPTIONS_WRITE | BIT(OPTION_EXPIRES_IN), 3, 3, true,
      command_update},
-    {"get", "TABLE KEY", "read one document", "polarys get users ann -o raw", 0, 2, 2, true,
-     command_get},
+    {"get", "TABLE KEY", "read one document", "polarys get users ann -o raw",
+     BIT(OPTION_FOR_UPDATE), 2, 2, true, command_get},
     {"delete", "TABLE KEY", "delete one document, whether it is there or not",
      "polarys delete users ann --if-present", OPTIONS_WRITE, 2, 2, true, command_delete},
     {"scan", "TABLE", "read documents in key order, all at one version",
      "polarys scan users --prefix a --limit 10",
      OPTIONS_RANGE | BIT(OPTION_REVERSE) | BIT(OPTION_LIMIT) | BIT(OPTION_KEYS_ONLY), 1, 1, true,
      command_scan},
-    {"count", "TABLE", "count the documents of a table; prints only the number",
-     "polarys count users", 0, 1, 1, true, command_count_documents},
+    {"query", "TABLE [FILTER]", "read the documents that a filter matches, all at one version",
+     "polarys query packages 'Section = \"editors\" AND `Installed-Size` < 1000' --order-by Package",
+     BIT(OPTION_ORDER_BY) | BIT(OPTION_LIMIT) | BIT(OPTION_FIELDS) | BIT(OPTION_CURSOR) |
+         BIT(OPTION_EXPLAIN) | BIT(OPTION_ANALYZE),
+     1, 2, true, command_query},
+    {"search", "TABLE FIELD TEXT", "find documents by their words, best first; needs a text index",
+     "polarys search packages Description 'text editor' --limit 10 --highlights",
+     BIT(OPTION_FILTER) | BIT(OPTION_LIMIT) | BIT(OPTION_OFFSET) | BIT(OPTION_HIGHLIGHTS) |
+         BIT(OPTION_FIELDS),
+     3, 3, true, command_search},
+    {"count", "TABLE [FILTER]",
+     "count the documents of a table, or those that a filter matches; prints only the number",
+     "polarys count packages 'Section = \"editors\"'", 0, 1, 2, true, command_count_documents},
     {"delete-range", "TABLE", "delete every document of a range in one commit",
      "polarys delete-range users --prefix tmp-",
      OPTIONS_RANGE | BIT(OPTION_ALL) | BIT(OPTION_DURABILITY) | BIT(OPTION_REQUEST_ID), 1, 1, true,
@@ -52,6 +67,24 @@ const struct command command_table[] = {
      true, command_table_drop},
     {"table truncate", "TABLE", "delete every document; the table stays",
      "polarys table truncate users", 0, 1, 1, true, command_table_truncate},
+    {"table analyze", "TABLE", "gather the statistics that queries are planned by, and show them",
+     "polarys table analyze packages", 0, 1, 1, true, command_table_analyze},
+    {"index create", "TABLE FIELD[,FIELD]...",
+     "make an index; queries use it once it is ready, which --wait waits for",
+     "polarys index create packages Section,Installed-Size --wait",
+     BIT(OPTION_KIND) | BIT(OPTION_UNIQUE) | BIT(OPTION_NAME) | BIT(OPTION_LANGUAGE) |
+         BIT(OPTION_WAIT),
+     2, 2, true, command_index_create},
+    {"index list", "TABLE", "list the indexes of a table", "polarys index list packages", 0, 1, 1,
+     true, command_index_list},
+    {"index check", "TABLE [NAME]", "compare an index, or all of the table, with the documents",
+     "polarys index check packages", 0, 1, 2, true, command_index_check},
+    {"index drop", "TABLE NAME", "drop an index", "polarys index drop packages by_section", 0, 2, 2,
+     true, command_index_drop},
+    {"txn", "", "run statements from standard input, one a line, as one transaction",
+     "polarys txn --isolation serializable", OPTIONS_TXN, 0, 0, false, command_txn},
+    {"transact", "FILE|-", "compare, then do one list of operations or another, in one call",
+     "polarys transact move.json", BIT(OPTION_DURABILITY), 1, 1, false, command_transact},
     {"database create", "NAME", "make a database without tables", "polarys database create shop", 0,
      1, 1, false, command_database_create},
     {"database list", "", "list the databases", "polarys database list", 0, 0, 0, false,

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "client/assert.h"
+
 static bool is_space(char c)
 {
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';
@@ -66,31 +68,57 @@ static size_t value_size(const struct object_walk *walk)
         return size == 0 ? left : size;
     }
     while (size < left && !is_space(walk->at[size]) && walk->at[size] != ',' &&
-           walk->at[size] != '}') {
+           walk->at[size] != '}' && walk->at[size] != ']') {
         size++;
     }
     return size;
 }
 
-bool object_walk_init(struct object_walk *walk, const char *text, size_t size)
+static bool walk_init(struct object_walk *walk, const char *text, size_t size, char bracket)
 {
+    POLARYS_ASSERT(text != NULL);
     walk->at = text;
     walk->end = text + size;
     space_skip(walk);
-    if (walk->at == walk->end || *walk->at != '{') {
+    if (walk->at == walk->end || *walk->at != bracket) {
         return false;
     }
     walk->at++;
     return true;
 }
 
-bool object_walk_next(struct object_walk *walk, struct object_member *member)
+bool object_walk_init(struct object_walk *walk, const char *text, size_t size)
+{
+    return walk_init(walk, text, size, '{');
+}
+
+bool array_walk_init(struct object_walk *walk, const char *text, size_t size)
+{
+    return walk_init(walk, text, size, '[');
+}
+
+static void comma_skip(struct object_walk *walk)
 {
     space_skip(walk);
     if (walk->at < walk->end && *walk->at == ',') {
         walk->at++;
         space_skip(walk);
     }
+}
+
+bool array_walk_next(struct object_walk *walk, const char **value, size_t *size)
+{
+    POLARYS_ASSERT(walk->at <= walk->end);
+    comma_skip(walk);
+    *value = walk->at;
+    *size = value_size(walk);
+    walk->at += *size;
+    return *size > 0;
+}
+
+bool object_walk_next(struct object_walk *walk, struct object_member *member)
+{
+    comma_skip(walk);
     if (walk->at == walk->end || *walk->at != '"') {
         return false;
     }

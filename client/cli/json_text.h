@@ -33,6 +33,11 @@ bool object_walk_init(struct object_walk *walk, const char *text, size_t size);
 /* The next member; false at the end. */
 bool object_walk_next(struct object_walk *walk, struct object_member *member);
 
+/* The same for the elements of an array. */
+bool array_walk_init(struct object_walk *walk, const char *text, size_t size);
+/* The next element, word for word; false at the end. */
+bool array_walk_next(struct object_walk *walk, const char **value, size_t *value_size);
+
 /* Where the object, array or string that begins at text[0] ends: the bytes up to and with its last one; 0
  * when it goes on behind `size`. Any text. */
 size_t json_text_end(const char *text, size_t size);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/assert.h"
 #include "client/cli/text.h"
 
 struct output *output_create(struct cli *cli)
@@ -22,6 +23,17 @@ struct output *output_create(struct cli *cli)
     return output;
 }
 
+static void marked_cell_write(FILE *to, const struct output_field *field)
+{
+    const char *const *texts = field->data;
+
+    POLARYS_ASSERT(field->kind == FIELD_MARKED);
+    for (size_t i = 0; i < field->size; i++) {
+        (void)fputs(i == 0 ? "" : " ... ", to);
+        text_marked_write(to, texts[i], field->number != 0);
+    }
+}
+
 /* The cell as people read it. */
 static void cell_write(FILE *to, const struct output_field *field)
 {
@@ -33,6 +45,9 @@ static void cell_write(FILE *to, const struct output_field *field)
         break;
     case FIELD_JSON:
         text_json_line_write(to, field->data, field->size);
+        break;
+    case FIELD_MARKED:
+        marked_cell_write(to, field);
         break;
     case FIELD_HEX:
         text_hex_write(to, field->data, field->size);
@@ -63,6 +78,18 @@ static void json_base64_write(FILE *to, const struct output_field *field)
     (void)putc('"', to);
 }
 
+static void json_texts_write(FILE *to, const struct output_field *field)
+{
+    const char *const *texts = field->data;
+
+    POLARYS_ASSERT(field->kind == FIELD_MARKED);
+    for (size_t i = 0; i < field->size; i++) {
+        (void)putc(i == 0 ? '[' : ',', to);
+        text_json_string_write(to, texts[i], strlen(texts[i]));
+    }
+    (void)fputs(field->size == 0 ? "[]" : "]", to);
+}
+
 /* "name":value. */
 static void json_member_write(FILE *to, const struct output_field *field)
 {
@@ -81,6 +108,9 @@ static void json_member_write(FILE *to, const struct output_field *field)
         break;
     case FIELD_BYTES:
         json_base64_write(to, field);
+        break;
+    case FIELD_MARKED:
+        json_texts_write(to, field);
         break;
     case FIELD_BOOL:
         (void)fputs(field->number != 0 ? "true" : "false", to);
@@ -260,6 +290,16 @@ enum cli_status output_finish(struct output *take_output, struct cli *cli, enum 
     return has_failed ? cli_fail(cli, "NO_MEMORY", "no memory for a row") : status;
 }
 
+struct output_field field_value(const struct polarys_client_document *document)
+{
+    return (struct output_field){"value",
+                                 document->kind == POLARYS_CLIENT_RAW ? FIELD_BYTES : FIELD_JSON,
+                                 document->value,
+                                 document->value_size,
+                                 0,
+                                 0};
+}
+
 void output_document(struct output *output, const struct polarys_client_document *document,
                      bool is_keys_only)
 {
@@ -276,13 +316,7 @@ void output_document(struct output *output, const struct polarys_client_document
     if (is_keys_only && output->format == OUTPUT_RAW) {
         count = 1;
     } else if (!is_keys_only) {
-        fields[count++] =
-            (struct output_field){"value",
-                                  document->kind == POLARYS_CLIENT_RAW ? FIELD_BYTES : FIELD_JSON,
-                                  document->value,
-                                  document->value_size,
-                                  0,
-                                  0};
+        fields[count++] = field_value(document);
     }
     output_row(output, fields, count);
 }
@@ -304,12 +338,7 @@ enum cli_status output_result(struct cli *cli, const struct polarys_client_resul
 void output_record_members(FILE *to, const struct polarys_client_document *document)
 {
     struct output_field key = {"key", FIELD_KEY, document->key, document->key_size, 0, 0};
-    struct output_field value = {"value",
-                                 document->kind == POLARYS_CLIENT_RAW ? FIELD_BYTES : FIELD_JSON,
-                                 document->value,
-                                 document->value_size,
-                                 0,
-                                 0};
+    struct output_field value = field_value(document);
     struct output_field expiry = field_time("expires_at", document->expires_at_ms);
 
     json_member_write(to, &key);

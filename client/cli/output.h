@@ -30,6 +30,8 @@ enum output_field_kind {
     FIELD_TIME,   /* number: Unix milliseconds; 0 leaves it out of JSON and shows "-" */
     FIELD_JSON,   /* data, size: a value as stored */
     FIELD_BYTES,  /* data, size: a raw value as stored; JSON's member is base64 and named "raw" */
+    FIELD_MARKED, /* data: const char *const *, size of them: texts with marks between \x01 and \x02;
+                     the last field of its row. number: marks are shown in colour */
 };
 
 /* One cell. Borrows. */
@@ -70,6 +72,8 @@ enum cli_status output_finish(struct output *take_output, struct cli *cli, enum 
 /* A document as a row: key, version, value (unless keys only), and its times in JSON. */
 void output_document(struct output *output, const struct polarys_client_document *document,
                      bool is_keys_only);
+/* A document's value; borrows. */
+struct output_field field_value(const struct polarys_client_document *document);
 /* What a write did, as a row of its own. */
 enum cli_status output_result(struct cli *cli, const struct polarys_client_result *result);
 

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * get, scan, count.
+ * get, scan.
  */
 #include <string.h>
 
 #include "client/cli/command.h"
 #include "client/cli/output.h"
-
-enum { COUNT_TIMEOUT_MS = 60000 };
 
 enum cli_status command_get(struct cli *cli, const struct arguments *arguments)
 {
@@ -21,7 +19,8 @@ enum cli_status command_get(struct cli *cli, const struct arguments *arguments)
     if (client == NULL) {
         return CLI_FAILED;
     }
-    if (!polarys_client_get(client, &key, &cli->settings.read, &document, &err)) {
+    const struct polarys_client_read read = arguments_read(cli, arguments);
+    if (!polarys_client_get(client, &key, &read, &document, &err)) {
         return cli_fail_call(cli, &err);
     }
     struct output *output = output_create(cli);
@@ -73,7 +72,7 @@ enum cli_status command_scan(struct cli *cli, const struct arguments *arguments)
     arguments_range(arguments, &options.range);
     options.is_reverse = arguments_has(arguments, OPTION_REVERSE);
     options.is_keys_only = arguments_has(arguments, OPTION_KEYS_ONLY);
-    options.read = cli->settings.read;
+    options.read = arguments_read(cli, arguments);
     struct polarys_client *client = cli_connect(cli, CLI_TIMEOUT_DEFAULT_MS);
     if (client == NULL) {
         return CLI_FAILED;
@@ -84,21 +83,4 @@ enum cli_status command_scan(struct cli *cli, const struct arguments *arguments)
     enum cli_status status = scan_print(cli, scan, options.is_keys_only);
     polarys_client_scan_close(scan);
     return status;
-}
-
-enum cli_status command_count_documents(struct cli *cli, const struct arguments *arguments)
-{
-    struct polarys_client_error err;
-    uint64_t count;
-    struct polarys_client *client = cli_connect(cli, COUNT_TIMEOUT_MS);
-
-    if (client == NULL) {
-        return CLI_FAILED;
-    }
-    if (!polarys_client_count(client, cli->settings.database, arguments->positionals[0],
-                              &cli->settings.read, &count, &err)) {
-        return cli_fail_call(cli, &err);
-    }
-    (void)fprintf(cli->out, "%llu\n", (unsigned long long)count);
-    return CLI_DONE;
 }

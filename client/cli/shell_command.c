@@ -8,16 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/assert.h"
 #include "client/cli/command.h"
 #include "client/cli/progress.h"
-#include "client/cli/shell_input.h"
-#include "client/cli/shell_words.h"
-
-enum { STATEMENT_BYTES_MAX = 40 << 20 };
+#include "client/cli/shell_statement.h"
+#include "client/cli/txn.h"
 
 struct shell {
     struct cli *cli;
     struct shell_input input;
+    struct txn_settings txn; /* of the open transaction */
     bool is_timed;
     bool is_over;
 };
@@ -27,6 +27,8 @@ static void shell_help(struct cli *cli)
     help_print(cli->out);
     (void)fputs(
         "\nIn the shell also:\n"
+        "  begin      open a transaction; begin --isolation serializable, --mode pessimistic, ...\n"
+        "  commit     make it take effect; rollback drops it\n"
         "  \\timing    show how long each statement took, or stop\n"
         "  \\x         show a field a line, or columns again\n"
         "  \\q         leave; so do quit, exit and the end of the input\n"
@@ -60,6 +62,73 @@ static bool own_statement_run(struct shell *shell, const struct shell_words *wor
     return true;
 }
 
+static enum cli_status begin_run(struct shell *shell, const struct shell_words *words)
+{
+    const char *own[SHELL_WORDS_MAX];
+    struct cli *cli = shell->cli;
+    struct cli_settings settings = cli->settings;
+    struct arguments arguments;
+
+    POLARYS_ASSERT(words->count > 0 && words->count <= SHELL_WORDS_MAX);
+    if (cli->txn != NULL) {
+        return cli_usage(cli, "a transaction is open: commit or rollback first");
+    }
+    /* What begin takes is what the command txn takes. */
+    memcpy(own, words->words, (size_t)words->count * sizeof(own[0]));
+    own[0] = "txn";
+    enum cli_status status = arguments_parse(cli, words->count, own, &arguments);
+    if (status == CLI_DONE) {
+        status = arguments_settings(cli, &arguments);
+    }
+    if (status == CLI_DONE) {
+        status = txn_settings_read(cli, &arguments, &shell->txn);
+    }
+    if (status == CLI_DONE) {
+        status = txn_begin(cli, &shell->txn);
+    }
+    cli->settings = settings;
+    if (settings.read.token != NULL) {
+        cli->settings.read.token = cli->settings.token; /* it lies within the settings */
+    }
+    if (status == CLI_DONE && shell->input.is_terminal) {
+        (void)fprintf(cli->err,
+                      "A transaction is open. It ends with commit or rollback; the server rolls it "
+                      "back after %u s without a statement, or %u s in all.\n",
+                      shell->txn.options.idle_timeout_ms / 1000,
+                      shell->txn.options.timeout_ms / 1000);
+    }
+    return status;
+}
+
+/* begin, commit, rollback. False: it is another statement. */
+static bool txn_statement_run(struct shell *shell, const struct shell_words *words,
+                              enum cli_status *status)
+{
+    struct cli *cli = shell->cli;
+    bool is_commit = strcmp(words->words[0], "commit") == 0;
+    bool is_rollback = strcmp(words->words[0], "rollback") == 0;
+
+    if (strcmp(words->words[0], "begin") == 0) {
+        *status = begin_run(shell, words);
+        return true;
+    }
+    if (!is_commit && !is_rollback) {
+        return false;
+    }
+    if (words->count > 1) {
+        *status =
+            cli_usage(cli, "%s takes no words; what there is belongs to begin", words->words[0]);
+    } else if (cli->txn == NULL) {
+        *status = cli_usage(cli, "no transaction is open; begin opens one");
+    } else if (is_commit) {
+        *status = txn_commit(cli, &shell->txn);
+    } else {
+        txn_rollback(cli);
+        *status = CLI_DONE;
+    }
+    return true;
+}
+
 static enum cli_status statement_run(struct shell *shell, const struct shell_words *words)
 {
     enum cli_status status = CLI_DONE;
@@ -74,7 +143,9 @@ static enum cli_status statement_run(struct shell *shell, const struct shell_wor
     if (strcmp(words->words[0], "shell") == 0) {
         return cli_usage(shell->cli, "this is the shell");
     }
-    status = cli_run(shell->cli, words->count, words->words);
+    if (!txn_statement_run(shell, words, &status)) {
+        status = cli_run(shell->cli, words->count, words->words);
+    }
     if (shell->is_timed) {
         (void)fprintf(shell->cli->err, "Time: %llu ms\n",
                       (unsigned long long)(progress_now_ms() - start_ms));
@@ -82,65 +153,37 @@ static enum cli_status statement_run(struct shell *shell, const struct shell_wor
     return status;
 }
 
-/* Appends a line to the statement. False: no memory, or too long; the statement is freed. */
-static bool statement_append(char **statement, const char *line)
+/* Says that the server has ended the transaction, once a statement found out. */
+static void loss_tell(struct shell *shell)
 {
-    size_t old_size = *statement == NULL ? 0 : strlen(*statement) + 1;
-    size_t line_size = strlen(line);
-    char *grown = old_size + line_size > STATEMENT_BYTES_MAX
-                      ? NULL
-                      : realloc(*statement, old_size + line_size + 1);
+    struct cli *cli = shell->cli;
 
-    if (grown == NULL) {
-        free(*statement);
-        *statement = NULL;
-        return false;
+    if (cli->txn != NULL && cli->has_lost_txn) {
+        txn_rollback(cli);
+        (void)cli_fail(cli, "ROLLED_BACK",
+                       "the transaction is over: nothing of it took effect. It may stand idle for "
+                       "%u s and last %u s; begin --idle-timeout D --txn-timeout D gives more",
+                       shell->txn.options.idle_timeout_ms / 1000,
+                       shell->txn.options.timeout_ms / 1000);
     }
-    if (old_size > 0) {
-        grown[old_size - 1] = '\n';
-    }
-    memcpy(grown + old_size, line, line_size + 1);
-    *statement = grown;
-    return true;
 }
 
 /* Reads and runs one statement. */
 static enum cli_status statement_next(struct shell *shell)
 {
-    struct shell_words words = {0};
-    char *statement = NULL;
-    enum shell_split split = SHELL_SPLIT_INCOMPLETE;
-    enum cli_status status = CLI_DONE;
+    struct shell_statement statement;
+    const char *prompt = shell->cli->txn == NULL ? "polarys> " : "polarys (txn)> ";
 
-    while (split == SHELL_SPLIT_INCOMPLETE) {
-        shell_words_deinit(&words);
-        char *line = shell_input_line(&shell->input, statement == NULL ? "polarys> " : "    ...> ");
-        if (line == NULL) {
-            shell->is_over = true;
-            bool is_cut = statement != NULL;
-            free(statement);
-            return is_cut ? cli_usage(shell->cli, "a bracket or quote is open at the end")
-                          : CLI_DONE;
+    enum cli_status status =
+        shell_statement_read(&shell->input, prompt, &statement, &shell->is_over);
+    if (status == CLI_DONE && !shell->is_over) {
+        if (statement.words.count > 0) {
+            shell_input_remember(&shell->input, statement.text);
         }
-        bool is_kept = statement_append(&statement, line);
-        free(line);
-        if (!is_kept) {
-            return cli_usage(shell->cli, "a statement has at most %d bytes", STATEMENT_BYTES_MAX);
-        }
-        split = shell_words_split(&words, statement);
+        status = statement_run(shell, &statement.words);
+        loss_tell(shell);
     }
-    if (split == SHELL_SPLIT_DONE) {
-        if (words.count > 0) {
-            shell_input_remember(&shell->input, statement);
-        }
-        status = statement_run(shell, &words);
-    } else if (split == SHELL_SPLIT_TOO_MANY) {
-        status = cli_usage(shell->cli, "a statement has at most %d words", SHELL_WORDS_MAX);
-    } else {
-        status = cli_fail(shell->cli, "NO_MEMORY", "no memory for a statement");
-    }
-    shell_words_deinit(&words);
-    free(statement);
+    shell_statement_deinit(&statement);
     return status;
 }
 
@@ -169,6 +212,11 @@ enum cli_status command_shell(struct cli *cli, const struct arguments *arguments
     if (shell->input.is_terminal) {
         (void)putc('\n', cli->out);
         status = CLI_DONE;
+    }
+    if (cli->txn != NULL) {
+        txn_rollback(cli);
+        (void)cli_fail(cli, "ROLLED_BACK", "the open transaction was rolled back");
+        status = status == CLI_DONE && !shell->input.is_terminal ? CLI_FAILED : status;
     }
     shell_input_end(&shell->input);
     cli->is_shell = false;

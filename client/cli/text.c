@@ -142,6 +142,23 @@ void text_printable_write(FILE *to, const void *bytes, size_t size)
     }
 }
 
+void text_marked_write(FILE *to, const char *text, bool is_coloured)
+{
+    while (*text != '\0') {
+        size_t size = strcspn(text, "\x01\x02\n\r\t");
+        text_printable_write(to, text, size);
+        text += size;
+        if (*text == '\x01') {
+            (void)fputs(is_coloured ? "\033[1;31m" : "*", to);
+        } else if (*text == '\x02') {
+            (void)fputs(is_coloured ? "\033[0m" : "*", to);
+        } else if (*text != '\0') {
+            (void)putc(' ', to);
+        }
+        text += *text != '\0';
+    }
+}
+
 size_t text_columns(const char *text)
 {
     size_t count = 0;

@@ -26,6 +26,8 @@ void text_json_line_write(FILE *to, const void *json, size_t size);
 /* Writes what can be shown: control characters and bytes that are no UTF-8 as \n, \t, \xNN; a backslash
  * stays as it is. */
 void text_printable_write(FILE *to, const void *bytes, size_t size);
+/* Writes a text on one line, what stands between \x01 and \x02 in it in colour or else between asterisks. */
+void text_marked_write(FILE *to, const char *text, bool is_coloured);
 /* How many columns a printable text takes, counting a character as one. */
 size_t text_columns(const char *text);
 

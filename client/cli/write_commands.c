@@ -6,42 +6,8 @@
 #include <string.h>
 
 #include "client/cli/command.h"
+#include "client/cli/input.h"
 #include "client/cli/output.h"
-
-/* Reads all of standard input. CLI_DONE: *bytes is malloc'd. */
-static enum cli_status input_read(struct cli *cli, char **bytes, size_t *size)
-{
-    size_t capacity = 64 << 10;
-    char *buffer = malloc(capacity);
-
-    *size = 0;
-    while (buffer != NULL) {
-        *size += fread(buffer + *size, 1, capacity - *size, cli->in);
-        if (*size < capacity) {
-            break;
-        }
-        if (capacity >= CLI_INPUT_BYTES_MAX) {
-            free(buffer);
-            return cli_fail(cli, "INVALID_ARGUMENT/TOO_LARGE",
-                            "standard input has more than %d bytes", CLI_INPUT_BYTES_MAX);
-        }
-        char *grown = realloc(buffer, capacity * 2);
-        if (grown == NULL) {
-            free(buffer);
-        }
-        buffer = grown;
-        capacity *= 2;
-    }
-    if (buffer == NULL) {
-        return cli_fail(cli, "NO_MEMORY", "no memory for the value");
-    }
-    if (ferror(cli->in) != 0) {
-        free(buffer);
-        return cli_fail_errno(cli, "standard input");
-    }
-    *bytes = buffer;
-    return CLI_DONE;
-}
 
 /* The value of a put: the third word, or standard input. *owned is to be freed. */
 static enum cli_status value_take(struct cli *cli, const struct arguments *arguments,
@@ -55,10 +21,10 @@ static enum cli_status value_take(struct cli *cli, const struct arguments *argum
         write->value_size = strlen(word);
         return CLI_DONE;
     }
-    if (cli->is_shell) {
-        return cli_usage(cli, "in the shell a value stands in the statement");
+    if (cli->is_shell || cli->txn != NULL) {
+        return cli_usage(cli, "a value stands in the statement here");
     }
-    enum cli_status status = input_read(cli, owned, &write->value_size);
+    enum cli_status status = input_read(cli, cli->in, "standard input", owned, &write->value_size);
     if (status != CLI_DONE) {
         return status;
     }
@@ -79,10 +45,17 @@ static enum cli_status write_begin(struct cli *cli, const struct arguments *argu
 {
     memset(write, 0, sizeof(*write));
     write->database = cli->settings.database;
+    write->txn = cli->txn;
     write->table = arguments->positionals[0];
     write->key = arguments->positionals[1];
     write->key_size = strlen(arguments->positionals[1]);
     return arguments_write(cli, arguments, write);
+}
+
+/* Within a transaction nothing is told: there is no version yet. */
+static enum cli_status write_answer(struct cli *cli, const struct polarys_client_result *result)
+{
+    return cli->txn != NULL ? CLI_DONE : output_result(cli, result);
 }
 
 static enum cli_status write_run(struct cli *cli, const struct polarys_client_write *write,
@@ -101,7 +74,7 @@ static enum cli_status write_run(struct cli *cli, const struct polarys_client_wr
     if (!call(client, write, &result, &err)) {
         return cli_fail_call(cli, &err);
     }
-    return output_result(cli, &result);
+    return write_answer(cli, &result);
 }
 
 enum cli_status command_put(struct cli *cli, const struct arguments *arguments)
@@ -159,6 +132,7 @@ enum cli_status command_delete_range(struct cli *cli, const struct arguments *ar
         return status;
     }
     write.database = cli->settings.database;
+    write.txn = cli->txn;
     write.table = arguments->positionals[0];
     write.durability = options.durability;
     write.has_request_id = options.has_request_id;
@@ -170,5 +144,5 @@ enum cli_status command_delete_range(struct cli *cli, const struct arguments *ar
     if (!polarys_client_delete_range(client, &write, &result, &err)) {
         return cli_fail_call(cli, &err);
     }
-    return output_result(cli, &result);
+    return write_answer(cli, &result);
 }
