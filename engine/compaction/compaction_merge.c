@@ -183,15 +183,18 @@ static enum polarys_code finish_output(struct compaction_merge *merge, struct po
 /* True when the file being written is to end before `key`. */
 static bool wants_cut(struct compaction_merge *merge, struct polarys_slice key)
 {
+    bool is_boundary = false; /* `key` lies beyond a file that what came before did not pass */
     while (merge->grandparent_index < merge->grandparent_count &&
            slice_compare(tree_file_largest(merge->grandparents[merge->grandparent_index]), key) <
                0) {
         merge->grandparent_bytes += merge->grandparents[merge->grandparent_index]->meta.file_bytes;
         merge->grandparent_index++;
+        is_boundary = true;
     }
-    /* Overlap alone cuts only what is worth a file. */
+    /* Overlap alone cuts only what is worth a file. One that ends where a file of the next level does will
+     * drag one file fewer along when it goes down. */
     uint64_t bytes = table_builder_bytes(merge->builder);
-    return bytes >= merge->file_bytes_max ||
+    return bytes >= merge->file_bytes_max || (is_boundary && bytes >= merge->file_bytes_max / 2) ||
            (merge->grandparent_bytes > COMPACTION_GRANDPARENT_FACTOR * merge->file_bytes_max &&
             bytes >= merge->file_bytes_max / 16);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Picking: the level by score, the file within it in turn by key, then whatever it overlaps.
+ * Picking: the level by score, the file within it that drags the least along, then whatever it overlaps.
  */
 #include "engine/compaction/compaction_pick.h"
 
@@ -190,6 +190,36 @@ static size_t file_in_turn(const struct tree_levels *levels, uint32_t level,
     return 0;
 }
 
+/* Bytes of the next level that have to be rewritten for each byte of the file that goes down. */
+static double file_cost(const struct tree_levels *levels, uint32_t level, size_t index)
+{
+    const struct tree_file *file = levels->files[level][index];
+    size_t first;
+    size_t end;
+    tree_levels_range(levels, level + 1, tree_file_smallest(file), tree_file_largest(file), &first,
+                      &end);
+    return (double)input_bytes(levels->files[level + 1] + first, end - first) /
+           (double)(file->meta.file_bytes + 1);
+}
+
+/* The file that is cheapest to take down; of equal ones the next in turn, so that all of them get theirs. */
+static size_t file_cheapest(const struct tree_levels *levels, uint32_t level,
+                            const struct buffer *cursor)
+{
+    size_t turn = file_in_turn(levels, level, cursor);
+    size_t best = turn;
+    double best_cost = file_cost(levels, level, turn);
+    for (size_t i = 1; i < levels->counts[level] && best_cost > 0.0; i++) {
+        size_t index = (turn + i) % levels->counts[level];
+        double cost = file_cost(levels, level, index);
+        if (cost < best_cost) {
+            best = index;
+            best_cost = cost;
+        }
+    }
+    return best;
+}
+
 static enum polarys_code pick_by_score(const struct tree_levels *levels,
                                        const struct compaction_wish *wish,
                                        struct compaction_pick *pick)
@@ -203,7 +233,7 @@ static enum polarys_code pick_by_score(const struct tree_levels *levels,
     if (levels->scores[best] < 1.0 || levels->counts[best] == 0) {
         return POLARYS_OK;
     }
-    size_t index = best == 0 ? 0 : file_in_turn(levels, best, &wish->cursors[best]);
+    size_t index = best == 0 ? 0 : file_cheapest(levels, best, &wish->cursors[best]);
     return start(levels, wish->shape, COMPACTION_SCORE, best, index, pick);
 }
 

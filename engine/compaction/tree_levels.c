@@ -2,9 +2,13 @@
 /*
  * Arrangements of files: derived from one another, measured once when made.
  *
- * Level sizes are dynamic: the last level holds what it holds, each level above it a tenth of the one
- * below, down to level1_bytes; level 0 is compacted straight into the first level of that size (the base
- * level). So nine tenths of the data lie in the last level however large the store is.
+ * Level sizes are dynamic: the last level holds what it holds, each level above it a part of that, the
+ * same part from one to the next, a tenth at least; level 0 is compacted straight into the first of them
+ * (the base level). So most of the data lie in the last level however large the store is.
+ *
+ * A level is put in between only when level 0 would otherwise be merged into more than BASE_FACTOR times
+ * what it holds: a byte that goes down costs about 1 + (size of the level / what comes) at each step, so a
+ * level that is not much larger than what comes into it costs more than it saves.
  */
 #include "engine/compaction/tree_levels.h"
 
@@ -12,6 +16,12 @@
 
 enum {
     LEVEL_LAST = MANIFEST_LEVELS - 1,
+    BASE_FACTOR = 4,     /* the base level is at most this many times batch_bytes, */
+    BASE_FACTOR_MIN = 2, /* and at least this many where there are levels below it */
+    /* Level 0 is compacted at TREE_LEVEL0_COMPACT_FILES if that is this part of the base level, */
+    LEVEL0_WORTH_DIVISOR = 2,
+    /* and at this many files in any case. */
+    LEVEL0_COMPACT_FILES_MAX = 2 * TREE_LEVEL0_COMPACT_FILES,
     /* Bytes that moving one byte down rewrites, about. */
     DEBT_FACTOR = TREE_LEVEL_RATIO / 2 + 1,
 };
@@ -84,6 +94,27 @@ bool tree_levels_unref(struct tree_levels *levels)
 
 /* ---- measuring ---- */
 
+/* How many levels there are between level 0 and a last one of `size` bytes, and the ratio of each to the
+ * next: the largest that leaves the base level BASE_FACTOR_MIN batches. */
+static uint32_t levels_between(uint64_t size, uint64_t batch_bytes, uint64_t *ratio)
+{
+    uint32_t count = 0;
+    for (uint64_t left = size; count < LEVEL_LAST - 1 && left > BASE_FACTOR * batch_bytes;) {
+        left /= TREE_LEVEL_RATIO;
+        count++;
+    }
+    for (*ratio = TREE_LEVEL_RATIO; *ratio > 2; --*ratio) {
+        uint64_t left = size;
+        for (uint32_t i = 0; i < count; i++) {
+            left /= *ratio;
+        }
+        if (left >= BASE_FACTOR_MIN * batch_bytes) {
+            break;
+        }
+    }
+    return count;
+}
+
 /* The base level, and how much each level from it on may hold. */
 static void measure_targets(struct tree_levels *levels, const struct tree_shape *shape)
 {
@@ -97,13 +128,12 @@ static void measure_targets(struct tree_levels *levels, const struct tree_shape 
             first_used = level;
         }
     }
-    uint32_t base = LEVEL_LAST;
-    while (base > 1 && size > shape->level1_bytes) {
-        levels->targets[base] = size;
-        size /= TREE_LEVEL_RATIO;
-        base--;
+    uint64_t ratio;
+    uint32_t base = LEVEL_LAST - levels_between(size, shape->batch_bytes, &ratio);
+    levels->targets[LEVEL_LAST] = size;
+    for (uint32_t level = LEVEL_LAST; level > base; level--) {
+        levels->targets[level - 1] = levels->targets[level] / ratio;
     }
-    levels->targets[base] = shape->level1_bytes;
     /* What is left in a level above the base has to go down; level 0 must not pass it on the way. */
     for (uint32_t level = 1; level < base; level++) {
         levels->targets[level] = 1;
@@ -114,7 +144,9 @@ static void measure_targets(struct tree_levels *levels, const struct tree_shape 
 
 static void measure_scores(struct tree_levels *levels)
 {
-    double by_count = (double)levels->counts[0] / TREE_LEVEL0_COMPACT_FILES;
+    bool is_worth_it = levels->bytes[0] >= levels->bytes[levels->base_level] / LEVEL0_WORTH_DIVISOR;
+    double by_count = (double)levels->counts[0] /
+                      (is_worth_it ? TREE_LEVEL0_COMPACT_FILES : LEVEL0_COMPACT_FILES_MAX);
     double by_bytes = (double)levels->bytes[0] / (double)levels->targets[0];
     /* A few large files are no reason by themselves: merging them with little below gains nothing. */
     levels->scores[0] = levels->counts[0] < 2 || by_count > by_bytes ? by_count : by_bytes;

@@ -48,6 +48,7 @@ struct tree_levels {
 struct tree_shape {
     uint64_t level1_bytes;
     uint64_t file_bytes;
+    uint64_t batch_bytes; /* what level 0 is about to hold when it is compacted */
 };
 
 /* A file with one reference; `meta` is copied. Errors: NO_MEMORY. */

@@ -197,6 +197,14 @@ static enum polarys_code load_version(struct tree *tree, struct polarys_error *e
     return code;
 }
 
+/* About what level 0 comes to when it is compacted: a memtable's arena gives half as much of a file. */
+static uint64_t batch_bytes(const struct tree_options *options)
+{
+    uint64_t bytes = (uint64_t)TREE_LEVEL0_COMPACT_FILES * options->memtable_bytes / 2;
+    bytes = bytes > options->file_bytes ? bytes : options->file_bytes;
+    return bytes < options->level1_bytes ? bytes : options->level1_bytes;
+}
+
 static void set_defaults(struct tree *tree)
 {
     struct tree_options *options = &tree->options;
@@ -214,6 +222,7 @@ static void set_defaults(struct tree *tree)
     }
     tree->shape.level1_bytes = options->level1_bytes;
     tree->shape.file_bytes = options->file_bytes;
+    tree->shape.batch_bytes = batch_bytes(options);
     tree->write_rate = UINT64_MAX;
     tree->pressure.drain_bytes_per_s = TREE_DRAIN_BYTES_FIRST;
     tree->flush_task.run = tree_flush_run;

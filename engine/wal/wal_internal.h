@@ -22,7 +22,7 @@ enum {
     WAL_PREPARE_SYNC_BYTES = 4 << 20,  /* and synced this often: appends share the disk */
     WAL_BUFFER_KEEP_BYTES = 4 << 20,   /* a larger frame's buffer is given back */
     /* Zeros for the next segment are written when this part of the current one is used. */
-    WAL_PREPARE_DIVISOR = 4,
+    WAL_PREPARE_DIVISOR = 2,
     WAL_CALM_PRUNES = 8, /* prunes that used fewer spares, after which one fewer is kept */
 };
 

@@ -74,7 +74,7 @@ class Arrangement {
         return ids;
     }
 
-    tree_shape shape = {1000, 100};
+    tree_shape shape = {1000, 100, 250};
     std::vector<tree_placed_file> files;
     tree_levels *levels = nullptr;
     buffer cursors[MANIFEST_LEVELS] = {};
@@ -107,9 +107,66 @@ TEST(TreeLevels, StartsAtTheLastLevelAndAddsLevelsAboveAsItGrows)
     large.build();
     EXPECT_EQ(large.levels->base_level, 3u);
     EXPECT_EQ(large.levels->targets[6], 150000u);
-    EXPECT_EQ(large.levels->targets[5], 15000u);
-    EXPECT_EQ(large.levels->targets[4], 1500u);
-    EXPECT_EQ(large.levels->targets[3], 1000u);
+    EXPECT_EQ(large.levels->targets[5], 25000u);
+    EXPECT_EQ(large.levels->targets[4], 4166u);
+    EXPECT_EQ(large.levels->targets[3], 694u);
+}
+
+TEST(TreeLevels, AddsALevelOnlyWhenTheLastOneIsSeveralBatchesLarge)
+{
+    for (uint64_t size : {100u, 500u, 1000u}) {
+        Arrangement a;
+        a.add(6, 1, "a", "m", size);
+        a.build();
+        EXPECT_EQ(a.levels->base_level, 6u) << size;
+    }
+    Arrangement a;
+    a.add(6, 1, "a", "m", 1001);
+    a.build();
+    EXPECT_EQ(a.levels->base_level, 5u);
+    EXPECT_EQ(a.levels->targets[5], 500u) << "two batches at least, or it would not be worth it";
+}
+
+TEST(TreeLevels, KeepsTheBaseBetweenTwoAndFourBatchesAndTheRatioAtTenAtMost)
+{
+    for (uint64_t size = 1001; size < uint64_t{1} << 40; size += size / 7) {
+        Arrangement a;
+        a.add(6, 1, "a", "m", size);
+        a.build();
+        const tree_levels *levels = a.levels;
+        uint64_t base = levels->targets[levels->base_level];
+        if (levels->base_level > 1) {
+            EXPECT_LE(base, 1000u) << size;
+        }
+        EXPECT_GE(base, 250u) << size;
+        for (uint32_t level = levels->base_level; level < 6; level++) {
+            EXPECT_LE(levels->targets[level + 1], 10 * levels->targets[level] + 10) << size;
+            EXPECT_GE(levels->targets[level + 1], 2 * levels->targets[level]) << size;
+        }
+    }
+}
+
+TEST(TreeLevels, WaitsWithLevelZeroWhileLittleWouldGoIntoMuch)
+{
+    Arrangement little;
+    Arrangement enough;
+    little.add(6, 1, "a", "z", 900);
+    enough.add(6, 1, "a", "z", 900);
+    for (uint64_t id = 10; id < 14; id++) {
+        little.add(0, id, "c", "h", 100);
+        enough.add(0, id, "c", "h", 120);
+    }
+    little.build();
+    enough.build();
+    EXPECT_EQ(little.pick(), Ids{});
+    EXPECT_EQ(enough.pick(), (Ids{13, 12, 11, 10, 1}));
+    Arrangement many;
+    many.add(6, 1, "a", "z", 900);
+    for (uint64_t id = 10; id < 18; id++) {
+        many.add(0, id, "c", "h", 1);
+    }
+    many.build();
+    EXPECT_EQ(many.pick().size(), 9u) << "eight files are enough whatever they hold";
 }
 
 TEST(TreeLevels, NeverPassesByALevelThatStillHasFiles)
@@ -163,7 +220,7 @@ TEST(CompactionPick, TakesAllOfLevelZeroWithWhatItOverlaps)
 {
     Arrangement a;
     for (uint64_t id = 10; id < 14; id++) {
-        a.add(0, id, "c", "h", 10);
+        a.add(0, id, "c", "h", 60);
     }
     a.add(6, 1, "a", "b");
     a.add(6, 2, "b5", "d");
@@ -198,7 +255,7 @@ TEST(CompactionPick, MovesFilesThatOverlapNothing)
 TEST(CompactionPick, TakesFilesOfALevelInTurn)
 {
     Arrangement a;
-    a.add(6, 1, "a", "z", 30000); /* targets: 30000, 3000, 1000 */
+    a.add(6, 1, "a", "z", 9000); /* targets: 9000, 900 */
     a.add(5, 2, "b", "c", 2000);
     a.add(5, 3, "d", "e", 2000);
     a.add(5, 4, "f", "g", 2000);
@@ -209,6 +266,32 @@ TEST(CompactionPick, TakesFilesOfALevelInTurn)
     buffer_clear(&a.cursors[5]);
     ASSERT_EQ(buffer_append(&a.cursors[5], "g", 1), POLARYS_OK);
     EXPECT_EQ(a.pick(), (Ids{2, 1})) << "and begins again";
+}
+
+TEST(CompactionPick, TakesTheFileThatDragsTheLeastAlong)
+{
+    Arrangement a;
+    a.add(6, 1, "a", "c", 3000); /* targets: 9000, 900 */
+    a.add(6, 2, "d", "f", 2000);
+    a.add(6, 3, "f5", "z", 4000);
+    a.add(5, 4, "b", "c", 1000);
+    a.add(5, 5, "d", "e", 1000);
+    a.add(5, 6, "g", "h", 1000);
+    a.build();
+    EXPECT_EQ(a.pick(), (Ids{5, 2}));
+    ASSERT_EQ(buffer_append(&a.cursors[5], "e", 1), POLARYS_OK);
+    EXPECT_EQ(a.pick(), (Ids{5, 2})) << "whosever turn it is";
+}
+
+TEST(CompactionPick, PrefersAFileThatNeedsOnlyBeMoved)
+{
+    Arrangement a;
+    a.add(6, 1, "a", "c", 9000);
+    a.add(5, 4, "b", "c", 1000);
+    a.add(5, 5, "d", "e", 10);
+    a.build();
+    EXPECT_EQ(a.pick(), (Ids{5}));
+    EXPECT_TRUE(a.is_move);
 }
 
 TEST(CompactionPick, RewritesGarbageInTheLastLevelOnlyOnceItCanGo)
