@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "engine/engine_internal.h"
+#include "engine/watch_hub.h"
 
 void db_destroy(struct polarys_db *db)
 {
@@ -16,6 +17,8 @@ void db_destroy(struct polarys_db *db)
     db_tick_stop(db);
     db_callbacks_end(db);
     commit_close(db->commit);
+    watch_hub_close(db->watches);
+    feed_close(db->feed);
     wal_close(db->wal);
     tree_close(db->tree);
     if (db->owns_executors) {
@@ -90,6 +93,7 @@ enum polarys_code polarys_db_close(struct polarys_db *db, uint32_t timeout_ms,
     }
     atomic_store(&db->is_closing, true);
     pending_wait(db);
+    watch_hub_stop(db->watches);
     db_tick_stop(db);
     enum polarys_code code = close_steps(db, timeout_ms, err);
     if (code != POLARYS_OK) {

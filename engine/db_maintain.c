@@ -23,13 +23,30 @@ void db_event_wait(struct polarys_db *db, uint64_t timeout_ns)
     mutex_unlock(&db->event_mutex);
 }
 
+/*
+ * What is flushed goes, but for the history window: a watch may resume from any version in it. The log of the
+ * window takes more room than the versions do, so history_keep_bytes bounds it by itself.
+ */
+static enum polarys_code log_prune(struct polarys_db *db, struct polarys_error *err)
+{
+    struct snapshots_stats snapshots;
+    uint64_t flushed_version = tree_flushed_version(db->tree);
+    snapshots_stats_get(db->snapshots, &snapshots);
+    uint64_t version =
+        snapshots.history_start < flushed_version ? snapshots.history_start : flushed_version;
+    enum polarys_code code = wal_prune(db->wal, version, err);
+    return code == POLARYS_OK
+               ? wal_prune_beyond(db->wal, flushed_version, db->settings.history_keep_bytes, err)
+               : code;
+}
+
 void db_prune_run(struct task *task)
 {
     struct polarys_db *db =
         (struct polarys_db *)((char *)task - offsetof(struct polarys_db, prune_task));
     atomic_store(&db->prune_state, PRUNE_RUNNING);
     struct polarys_error err = POLARYS_ERROR_INIT;
-    if (wal_prune(db->wal, tree_flushed_version(db->tree), &err) != POLARYS_OK) {
+    if (log_prune(db, &err) != POLARYS_OK) {
         polarys_log(POLARYS_LOG_WARN, "store", "prune the log: %s", err.message);
     }
     db_memory_balance(db);

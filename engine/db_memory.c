@@ -8,6 +8,7 @@
 #include <malloc.h>
 
 #include "engine/engine_internal.h"
+#include "engine/watch_hub.h"
 
 enum {
     CACHE_FLOOR_SHARE = 16, /* of the limit: one of so many parts */
@@ -31,11 +32,18 @@ size_t db_cache_bytes_initial(const struct db_settings *settings)
     return (size_t)((rest - settings->memtable_bytes) / CACHE_PARTS_OF * CACHE_PARTS);
 }
 
+/* Events that wait for watches, and the frames that are kept for them. */
+static uint64_t watches_bytes(struct polarys_db *db)
+{
+    return watch_hub_memory_bytes(db->watches) + feed_memory_bytes(db->feed);
+}
+
 uint64_t db_memory_charged(struct polarys_db *db)
 {
     struct tree_stats stats;
     tree_stats_get(db->tree, &stats);
-    return stats.memtable_bytes + stats.table_memory_bytes + atomic_load(&db->in_flight_bytes);
+    return stats.memtable_bytes + stats.table_memory_bytes + atomic_load(&db->in_flight_bytes) +
+           watches_bytes(db);
 }
 
 void db_memory_balance(struct polarys_db *db)
@@ -49,7 +57,7 @@ void db_memory_balance(struct polarys_db *db)
                              ? stats.memtable_bytes
                              : db->settings.memtable_bytes;
     uint64_t used = memtables + stats.table_memory_bytes + limit / OVERHEAD_SHARE +
-                    atomic_load(&db->in_flight_bytes);
+                    atomic_load(&db->in_flight_bytes) + watches_bytes(db);
     uint64_t capacity = used < limit ? (limit - used) / CACHE_PARTS_OF * CACHE_PARTS : 0;
     uint64_t floor = cache_floor(&db->settings);
     block_cache_capacity_set(db->cache, (size_t)(capacity < floor ? floor : capacity));

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "engine/engine_internal.h"
+#include "engine/watch_hub.h"
 
 static const char lock_name[] = "LOCK";
 static const char wal_name[] = "wal";
@@ -260,6 +261,12 @@ static void commit_published(void *context, uint64_t version, uint64_t time_unix
     atomic_store_explicit(&db->written_version, version, memory_order_release);
 }
 
+static void commit_durable(void *context, const struct commit_frame *frame)
+{
+    struct polarys_db *db = context;
+    feed_publish(db->feed, frame);
+}
+
 static void commit_failed(void *context, const struct polarys_error *err)
 {
     struct polarys_db *db = context;
@@ -331,6 +338,15 @@ static enum polarys_code log_and_commit_open(struct polarys_db *db,
         return code;
     }
     db->opened_version = end->last_version;
+    struct feed_options feed_options = {
+        .wal = db->wal, .executor = db->executor, .last_version = end->last_version};
+    code = feed_open(&feed_options, &db->feed, err);
+    if (code == POLARYS_OK) {
+        code = watch_hub_open(db, &db->watches, err);
+    }
+    if (code != POLARYS_OK) {
+        return code;
+    }
     struct commit_options options = {
         .tree = db->tree,
         .wal = db->wal,
@@ -341,6 +357,7 @@ static enum polarys_code log_and_commit_open(struct polarys_db *db,
         .last_time_ms = end->last_time_ms,
         .schema_version = end->last_version,
         .published = commit_published,
+        .durable = commit_durable,
         .failed = commit_failed,
         .context = db,
     };

@@ -5,6 +5,7 @@
  */
 #include "engine/engine_internal.h"
 #include "engine/request_ids.h"
+#include "engine/watch_hub.h"
 
 static void save_when_due(struct polarys_db *db, uint64_t now_ns)
 {
@@ -30,6 +31,7 @@ static void tick_do(struct polarys_db *db)
         db_disk_check(db);
         db_memory_trim(db);
     }
+    watch_hub_tick(db->watches);
     request_ids_count_once(db);
     if (now_ns - db->swept_ns >= DB_SWEEP_NS) {
         db->swept_ns = now_ns;

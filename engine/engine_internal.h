@@ -17,6 +17,7 @@
 #include "engine/compaction/tree.h"
 #include "engine/document/document.h"
 #include "engine/engine.h"
+#include "engine/feed/feed.h"
 #include "engine/manifest/manifest.h"
 #include "engine/turns.h"
 #include "engine/txn/snapshots.h"
@@ -76,6 +77,8 @@ struct polarys_db {
     struct snapshots *snapshots;
     struct tree *tree;
     struct wal *wal;
+    struct feed *feed;
+    struct watch_hub *watches;
     struct commit_path *commit;
     uint8_t history_id[HISTORY_ID_SIZE];
     uint64_t term;

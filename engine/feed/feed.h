@@ -14,8 +14,6 @@
 #ifndef ENGINE_FEED_FEED_H
 #define ENGINE_FEED_FEED_H
 
-#include <stdatomic.h>
-
 #include "engine/commit/commit.h"
 #include "engine/wal/wal_tail.h"
 
@@ -34,19 +32,13 @@ enum {
 
 /* One frame. Shared by whoever holds a reference; never changes. */
 struct feed_frame {
-    atomic_uint reference_count;
     uint64_t first_version;
     uint64_t last_version;
     uint32_t commit_count;
-    struct wal_place behind; /* where the next frame begins */
-    size_t payload_size;
-    uint8_t payload[]; /* a LogBatch, in plain */
+    struct wal_place behind;      /* where the next frame begins */
+    struct polarys_slice payload; /* a LogBatch, in plain */
 };
 
-static inline struct polarys_slice feed_frame_payload(const struct feed_frame *frame)
-{
-    return slice_make(frame->payload, frame->payload_size);
-}
 struct feed_frame *feed_frame_ref(struct feed_frame *frame);
 void feed_frame_unref(struct feed_frame *frame); /* accepts NULL */
 
@@ -78,8 +70,8 @@ uint64_t feed_memory_bytes(struct feed *feed);
 struct feed_reader;
 
 /*
- * A reader of the commits above `version`, which must not be above feed_durable_version. The first frames may
- * hold older commits too: a version may lie within a frame.
+ * A reader of the commits above `version`, which may itself not be durable yet. The first frame may hold older
+ * commits too: a version may lie within a frame.
  * Errors: HISTORY_PRUNED (detail "history_start"), TOO_MANY_CALLS, NO_MEMORY.
  */
 NODISCARD enum polarys_code feed_reader_open(struct feed *feed, uint64_t version,

@@ -8,12 +8,21 @@
 #ifndef ENGINE_FEED_FEED_INTERNAL_H
 #define ENGINE_FEED_FEED_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "engine/base/assert.h"
 #include "engine/feed/feed.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* A frame with its references and its payload. */
+struct feed_frame_box {
+    struct feed_frame frame;
+    atomic_uint reference_count;
+    uint8_t bytes[];
+};
 
 /* A place in the log that some reader or the log role passed: readers that begin later begin there. */
 struct feed_landmark {

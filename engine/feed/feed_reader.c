@@ -16,7 +16,6 @@ enum polarys_code feed_reader_open(struct feed *feed, uint64_t version, struct f
                                    struct polarys_error *err)
 {
     *out = NULL;
-    POLARYS_ASSERT(version <= feed_durable_version(feed));
     struct feed_reader *reader = calloc(1, sizeof(*reader));
     if (reader == NULL) {
         return polarys_fail(err, POLARYS_NO_MEMORY, "no memory to read the log");

@@ -7,9 +7,16 @@
 
 #include "engine/feed/feed_internal.h"
 
+static struct feed_frame_box *box_of(struct feed_frame *frame)
+{
+    return (struct feed_frame_box *)((char *)frame - offsetof(struct feed_frame_box, frame));
+}
+
 struct feed_frame *feed_frame_ref(struct feed_frame *frame)
 {
-    unsigned before = atomic_fetch_add_explicit(&frame->reference_count, 1, memory_order_relaxed);
+    /* Whoever calls holds a reference or the ring's mutex: nothing is to be ordered. */
+    unsigned before =
+        atomic_fetch_add_explicit(&box_of(frame)->reference_count, 1, memory_order_relaxed);
     POLARYS_ASSERT(before > 0);
     return frame;
 }
@@ -19,10 +26,10 @@ void feed_frame_unref(struct feed_frame *frame)
     if (frame == NULL) {
         return;
     }
-    unsigned before = atomic_fetch_sub(&frame->reference_count, 1);
+    unsigned before = atomic_fetch_sub(&box_of(frame)->reference_count, 1);
     POLARYS_ASSERT(before > 0);
     if (before == 1) {
-        free(frame);
+        free(box_of(frame));
     }
 }
 
@@ -34,17 +41,18 @@ struct feed_frame *feed_frame_make(uint64_t first_version, uint32_t commit_count
         size += pieces[i].size;
     }
     POLARYS_ASSERT(commit_count > 0);
-    struct feed_frame *frame = malloc(sizeof(*frame) + size);
-    if (frame == NULL) {
+    struct feed_frame_box *box = malloc(sizeof(*box) + size);
+    if (box == NULL) {
         return NULL;
     }
-    atomic_init(&frame->reference_count, 1);
+    struct feed_frame *frame = &box->frame;
+    atomic_init(&box->reference_count, 1);
     frame->first_version = first_version;
     frame->last_version = first_version + commit_count - 1;
     frame->commit_count = commit_count;
     frame->behind = (struct wal_place){0};
-    frame->payload_size = size;
-    uint8_t *to = frame->payload;
+    frame->payload = slice_make(box->bytes, size);
+    uint8_t *to = box->bytes;
     for (size_t i = 0; i < piece_count; i++) {
         if (pieces[i].size != 0) {
             memcpy(to, pieces[i].data, pieces[i].size);
@@ -56,7 +64,7 @@ struct feed_frame *feed_frame_make(uint64_t first_version, uint32_t commit_count
 
 static size_t frame_bytes(const struct feed_frame *frame)
 {
-    return sizeof(*frame) + frame->payload_size;
+    return sizeof(struct feed_frame_box) + frame->payload.size;
 }
 
 static struct feed_frame *ring_at_locked(const struct feed *feed, size_t index)

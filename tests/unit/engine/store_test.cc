@@ -317,7 +317,11 @@ TEST(Store, AnswersFromMemoryOrSaysThatItWouldBlock)
 TEST(Store, FlushesAndSurvivesManyMemtables)
 {
     world w;
-    OPEN_STORE(db, w);
+    polarys_db_options options = w.options();
+    options.history_keep_ms = 0; /* or the log of the history window stays */
+    store db(w, options);
+    ASSERT_EQ(POLARYS_OK, db.open()) << db.error.message;
+    ASSERT_EQ(POLARYS_OK, db.create_table("t")) << db.error.message;
     std::map<std::string, std::string> expected;
     std::string filler(2000, 'f');
     for (int i = 0; i < 4000; i++) {
@@ -334,6 +338,31 @@ TEST(Store, FlushesAndSurvivesManyMemtables)
     ASSERT_EQ(POLARYS_OK, polarys_db_flush(db.db, nullptr, nullptr));
     w.pass_ms(1000);
     EXPECT_LT(db.status().log_segments, 4u) << "flushed segments are pruned";
+}
+
+TEST(Store, KeepsTheLogOfTheHistoryWindowUpToItsBytes)
+{
+    for (uint64_t keep_bytes : {UINT64_C(64) << 20, UINT64_C(3) << 20}) {
+        world w;
+        polarys_db_options options = w.options();
+        options.history_keep_bytes = keep_bytes;
+        store db(w, options);
+        ASSERT_EQ(POLARYS_OK, db.open()) << db.error.message;
+        ASSERT_EQ(POLARYS_OK, db.create_table("t")) << db.error.message;
+        std::string filler(2000, 'f');
+        for (int i = 0; i < 2000; i++) {
+            ASSERT_EQ(POLARYS_OK, db.put("t", "k" + std::to_string(i), "\"" + filler + "\""));
+            sim_clock_advance(&w.clock, 10000000);
+        }
+        ASSERT_EQ(POLARYS_OK, polarys_db_flush(db.db, nullptr, nullptr));
+        w.pass_ms(1000);
+        if (keep_bytes > UINT64_C(10) << 20) {
+            EXPECT_GE(db.status().log_segments, 8u) << "all of it is of the last ten minutes";
+        } else {
+            EXPECT_LE(db.status().log_segments, 5u) << "a commit takes 4 KiB of log at least";
+            EXPECT_GE(db.status().log_segments, 3u);
+        }
+    }
 }
 
 TEST(Store, WritesNothingReadableToTheDisk)
