@@ -30,6 +30,7 @@ struct search_collector {
     struct search_view weighed_view; /* the view of the leaves' lists */
     struct search_leaf *leaves;
     size_t leaf_count;
+    struct search_basis basis;
     double average_length;
     double *contributions; /* one a leaf, of the document at hand */
     uint64_t total;
@@ -99,11 +100,13 @@ static enum polarys_code leaf_weigh(struct search_leaf *leaf, struct search_walk
 static enum polarys_code collector_weigh(struct search_collector *collector,
                                          struct search_walk *walk)
 {
-    struct search_totals totals;
+    struct search_totals totals = {0};
     enum polarys_code code = search_totals_read(walk, &totals);
     for (size_t i = 0; i < collector->leaf_count && code == POLARYS_OK; i++) {
         code = leaf_weigh(&collector->leaves[i], walk, &totals);
     }
+    collector->basis.document_count = totals.document_count;
+    collector->basis.gathered_version = totals.gathered_version;
     if (code == POLARYS_OK && totals.document_count > 0) {
         collector->average_length = (double)totals.word_count / (double)totals.document_count;
     }
@@ -373,4 +376,9 @@ size_t search_collector_finish(struct search_collector *collector, const struct 
 uint64_t search_collector_total(const struct search_collector *collector)
 {
     return collector->total;
+}
+
+struct search_basis search_collector_basis(const struct search_collector *collector)
+{
+    return collector->basis;
 }

@@ -36,6 +36,32 @@ struct search_query {
     char language[SEARCH_LANGUAGE_BYTES_MAX + 1];
 };
 
+/* ---- search_ranges.c ---- */
+
+/* [start, end) of tree keys, in its own memory. */
+struct search_range {
+    size_t start_size;
+    size_t end_size;
+    uint8_t start[SEARCH_PREFIX_SIZE + SEARCH_TERM_BYTES_MAX + 1];
+    uint8_t end[SEARCH_PREFIX_SIZE + SEARCH_TERM_BYTES_MAX + 1];
+};
+
+/* The postings of one term, or of all terms that begin with the prefix. */
+void search_range_of_term(uint32_t database_id, uint32_t index_id, struct polarys_slice term,
+                          struct search_range *range);
+void search_range_of_prefix(uint32_t database_id, uint32_t index_id, struct polarys_slice prefix,
+                            struct search_range *range);
+
+static inline struct polarys_slice search_range_start(const struct search_range *range)
+{
+    return slice_make(range->start, range->start_size);
+}
+
+static inline struct polarys_slice search_range_end(const struct search_range *range)
+{
+    return slice_make(range->end, range->end_size);
+}
+
 /* ---- search_postings.c: the documents of one term ---- */
 
 /* What all walks of one run share. */
@@ -57,9 +83,8 @@ struct search_postings {
     struct search_walk *walk;
     struct entry_iterator *iterator;
     bool is_valid;
-    struct polarys_slice id; /* borrowed until the next move */
-    size_t prefix_size;
-    uint8_t prefix[SEARCH_PREFIX_SIZE + SEARCH_TERM_BYTES_MAX + 1];
+    struct polarys_slice id;   /* borrowed until the next move */
+    struct search_range range; /* its start stands before every id */
 };
 
 /* Places it on the first posting. Errors: CANCELLED, CORRUPT, those of the view. */
@@ -142,6 +167,7 @@ NODISCARD enum polarys_code search_match_seek(struct search_match *match, struct
 struct search_totals {
     uint64_t document_count;
     uint64_t word_count;
+    uint64_t gathered_version; /* 0: counted */
 };
 
 /* As gathered, or else counted. */

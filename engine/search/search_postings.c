@@ -46,9 +46,9 @@ static enum polarys_code postings_note(struct search_postings *postings)
         }
         return iterator->code;
     }
-    POLARYS_ASSERT(iterator->entry.key.size >= postings->prefix_size);
-    postings->id = slice_make(iterator->entry.key.data + postings->prefix_size,
-                              iterator->entry.key.size - postings->prefix_size);
+    POLARYS_ASSERT(iterator->entry.key.size >= postings->range.start_size);
+    postings->id = slice_make(iterator->entry.key.data + postings->range.start_size,
+                              iterator->entry.key.size - postings->range.start_size);
     if (postings->id.size == 0 || postings->id.size > SEARCH_ID_SIZE_MAX) {
         return search_walk_fail_corrupt(postings->walk);
     }
@@ -58,16 +58,12 @@ static enum polarys_code postings_note(struct search_postings *postings)
 enum polarys_code search_postings_init(struct search_postings *postings, struct search_walk *walk,
                                        struct polarys_slice term)
 {
-    uint8_t end[sizeof(postings->prefix)];
     postings->walk = walk;
-    postings->prefix_size = search_key_put_term(postings->prefix, walk->options->database_id,
-                                                walk->options->index_id, term);
-    /* The byte behind the term is 0 in all its keys, and in no other's. */
-    memcpy(end, postings->prefix, postings->prefix_size);
-    end[postings->prefix_size - 1] = 1;
-    enum polarys_code code = walk->view->iterate(
-        walk->view->context, slice_make(postings->prefix, postings->prefix_size),
-        slice_make(end, postings->prefix_size), &postings->iterator, walk->err);
+    search_range_of_term(walk->options->database_id, walk->options->index_id, term,
+                         &postings->range);
+    enum polarys_code code =
+        walk->view->iterate(walk->view->context, search_range_start(&postings->range),
+                            search_range_end(&postings->range), &postings->iterator, walk->err);
     if (code != POLARYS_OK) {
         return code;
     }
@@ -106,9 +102,9 @@ enum polarys_code search_postings_seek(struct search_postings *postings, struct 
         return POLARYS_OK;
     }
     uint8_t key[SEARCH_KEY_SIZE_MAX];
-    memcpy(key, postings->prefix, postings->prefix_size);
-    memcpy(key + postings->prefix_size, id.data, id.size);
-    entry_iterator_seek(postings->iterator, slice_make(key, postings->prefix_size + id.size),
+    memcpy(key, postings->range.start, postings->range.start_size);
+    memcpy(key + postings->range.start_size, id.data, id.size);
+    entry_iterator_seek(postings->iterator, slice_make(key, postings->range.start_size + id.size),
                         VERSION_MAX);
     return postings_note(postings);
 }

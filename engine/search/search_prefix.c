@@ -95,29 +95,17 @@ static void list_join(struct search_list *list)
     list->count = kept + 1;
 }
 
-/* The first key behind all terms that begin with the prefix; terms are UTF-8, which has no byte 0xff. */
-static size_t end_put(uint8_t *to, const uint8_t *start, size_t size)
-{
-    memcpy(to, start, size);
-    to[size] = 0xff;
-    return size + 1;
-}
-
 enum polarys_code search_list_init(struct search_list *list, struct search_walk *walk,
                                    struct polarys_slice prefix)
 {
     struct gathering gathering = {.list = list, .walk = walk};
     struct entry_iterator *iterator;
-    uint8_t start[SEARCH_PREFIX_SIZE + SEARCH_TERM_BYTES_MAX + 1];
-    uint8_t end[sizeof(start) + 1];
+    struct search_range range;
     *list = (struct search_list){0};
     arena_init(&list->arena, SEARCH_PREFIX_MEMORY_MAX);
-    /* Without the zero byte that ends a whole term. */
-    size_t size =
-        search_key_put_term(start, walk->options->database_id, walk->options->index_id, prefix) - 1;
-    enum polarys_code code =
-        walk->view->iterate(walk->view->context, slice_make(start, size),
-                            slice_make(end, end_put(end, start, size)), &iterator, walk->err);
+    search_range_of_prefix(walk->options->database_id, walk->options->index_id, prefix, &range);
+    enum polarys_code code = walk->view->iterate(walk->view->context, search_range_start(&range),
+                                                 search_range_end(&range), &iterator, walk->err);
     if (code != POLARYS_OK) {
         return code;
     }

@@ -43,6 +43,13 @@ NODISCARD enum polarys_code search_query_parse(struct polarys_slice text, const 
 /* Accepts NULL. */
 void search_query_destroy(struct search_query *query);
 
+/* The ranges of tree keys, of a document's entries, that decide who matches: gives each to `each`, borrowed for
+ * the call. Another code than OK ends it and is returned. */
+NODISCARD enum polarys_code search_query_ranges_each(
+    const struct search_query *query, uint32_t database_id, uint32_t index_id,
+    enum polarys_code (*each)(void *context, struct polarys_slice start, struct polarys_slice end),
+    void *context);
+
 /* ---- where entries come from ---- */
 
 /* The entries of the tree, or of a few documents in memory, as of one version. */
@@ -107,6 +114,13 @@ struct search_top {
 /* The best so far, best first, equal scores by key; from now on no run. Returns their number. */
 size_t search_collector_finish(struct search_collector *collector, const struct search_top **tops);
 uint64_t search_collector_total(const struct search_collector *collector);
+
+/* What scores went by. */
+struct search_basis {
+    uint64_t document_count;
+    uint64_t gathered_version; /* of the entry that said so; 0: counted */
+};
+struct search_basis search_collector_basis(const struct search_collector *collector);
 
 /* ---- gathered statistics ---- */
 

@@ -59,6 +59,7 @@ static enum polarys_code read_totals(void *context, const struct entry *entry)
         reading->totals.word_count < reading->totals.document_count) {
         return search_walk_fail_corrupt(reading->walk);
     }
+    reading->totals.gathered_version = entry->version;
     reading->is_found = true;
     return POLARYS_OK;
 }
@@ -163,11 +164,10 @@ enum polarys_code search_frequency_read(struct search_walk *walk, struct polarys
     if (code != POLARYS_OK || reading.is_found) {
         return code;
     }
-    size = search_key_put_term(start, options->database_id, options->index_id, term);
-    memcpy(end, start, size);
-    end[size - 1] = 1;
-    code =
-        walk_range(walk, slice_make(start, size), slice_make(end, size), count_posting, &counting);
+    struct search_range range;
+    search_range_of_term(options->database_id, options->index_id, term, &range);
+    code = walk_range(walk, search_range_start(&range), search_range_end(&range), count_posting,
+                      &counting);
     *frequency = counting.totals.document_count;
     return code;
 }
