@@ -101,6 +101,8 @@ struct polarys_db {
     atomic_uint_fast64_t expired_count;
     atomic_uint_fast64_t disk_free_bytes;
     atomic_uint_fast64_t last_flush_ns;
+    atomic_uint_fast64_t search_gathered_ns; /* statistics of a text index; 0: not since open */
+    atomic_bool is_search_gathering;
 
     /* One task of the call executor, submitted again by itself. */
     struct task tick_task;
