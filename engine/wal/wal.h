@@ -60,6 +60,13 @@ struct wal_options {
     uint64_t segment_bytes;    /* frames larger than this get a segment of their own size */
     enum wal_sync_mode sync_mode;
     uint64_t keep_bytes; /* pruned segments are kept while the log is below this */
+    /*
+     * The log is a follower's (wal_follow.h): what it holds was durable elsewhere, so nothing in it says that it
+     * was durable here. It ends at its first bad place; that is damage only below `follower_durable`, the end that
+     * this node is known to have had on stable storage (all zero: none is known).
+     */
+    bool is_follower;
+    struct wal_position follower_durable;
 };
 
 /* What a segment says about itself, and what recovery found in it. */
@@ -98,7 +105,8 @@ struct wal_recovery {
     uint64_t term;         /* of the newest segment; 0 when there is none */
     uint8_t history_id[HISTORY_ID_SIZE];
     struct wal_position end;
-    uint64_t torn_bytes; /* bytes of a torn frame that were dropped; one log line says so */
+    uint32_t ordinal_next; /* of a frame at `end` */
+    uint64_t torn_bytes;   /* bytes of a torn frame that were dropped; one log line says so */
 };
 
 struct wal;

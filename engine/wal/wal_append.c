@@ -13,9 +13,7 @@
 #include "engine/base/assert.h"
 #include "engine/wal/wal_internal.h"
 
-/* Records the failure in `err` as the one that every later append gets. */
-static enum polarys_code wal_break(struct wal *wal, enum polarys_code code,
-                                   struct polarys_error *err)
+enum polarys_code wal_break(struct wal *wal, enum polarys_code code, struct polarys_error *err)
 {
     /* To the caller DISK_LOW means that nothing was written; here that is no longer known. */
     code = code == POLARYS_DISK_LOW ? POLARYS_IO : code;

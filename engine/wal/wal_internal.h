@@ -58,6 +58,9 @@ struct wal {
     struct vfs_file *file;
     struct aead_key key;
     uint32_t ordinal_next;
+    uint64_t version_min; /* of the next frame; a follower's only */
+    uint8_t *payload;     /* the last frame in plain; a follower's only */
+    size_t payload_capacity;
     uint8_t *buffer; /* VFS_ALIGNMENT-aligned */
     size_t buffer_size;
 
@@ -117,6 +120,22 @@ NODISCARD enum polarys_code wal_header_read(struct vfs *vfs, const char *dir, ui
 /* Sets the details "file" and "offset" of an error. */
 void wal_error_place(struct polarys_error *err, uint64_t segment_id, uint64_t offset);
 
+/* wal_open.c */
+
+/* A handle without files. Errors: BAD_ARGUMENT, NO_MEMORY. */
+NODISCARD enum polarys_code wal_alloc(const struct wal_options *options, struct wal **out,
+                                      struct polarys_error *err);
+/* Makes the directory if it is missing. */
+NODISCARD enum polarys_code wal_dir_make(struct wal *wal, struct polarys_error *err);
+/* Lists the directory, takes over its spares, and checks that the log ends where the caller says. */
+NODISCARD enum polarys_code wal_state_load(struct wal *wal, const struct wal_position *end,
+                                           struct polarys_error *err);
+
+/* wal_append.c */
+
+/* Records the failure in `err` as the one that every later append gets. */
+enum polarys_code wal_break(struct wal *wal, enum polarys_code code, struct polarys_error *err);
+
 /* wal_segment.c */
 
 /* Makes room in wal->buffer. Errors: NO_MEMORY. */
@@ -132,6 +151,14 @@ NODISCARD enum polarys_code wal_raw_file_take(struct wal *wal, uint64_t bytes_mi
  */
 NODISCARD enum polarys_code wal_segment_begin(struct wal *wal, const struct wal_raw_file *raw,
                                               uint64_t first_version, bool *is_harmless,
+                                              struct polarys_error *err);
+/*
+ * The part of it after the header was sealed: `header` as it stands in wal->buffer, and its key, which is
+ * copied.
+ */
+NODISCARD enum polarys_code wal_segment_place(struct wal *wal, const struct wal_raw_file *raw,
+                                              const struct wal_header *header,
+                                              const struct aead_key *key, bool *is_harmless,
                                               struct polarys_error *err);
 /* Flags with which a segment is opened for writing in a mode. */
 unsigned wal_sync_mode_flags(enum wal_sync_mode mode);

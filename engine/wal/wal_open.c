@@ -27,12 +27,13 @@ void wal_close(struct wal *wal)
     condition_deinit(&wal->retired);
     free(wal->segments);
     free(wal->buffer);
+    free(wal->payload);
     free(wal->dir);
     free(wal);
 }
 
-static enum polarys_code wal_alloc(const struct wal_options *options, struct wal **out,
-                                   struct polarys_error *err)
+enum polarys_code wal_alloc(const struct wal_options *options, struct wal **out,
+                            struct polarys_error *err)
 {
     if (options->segment_bytes < WAL_SEGMENT_BYTES_MIN ||
         options->segment_bytes > WAL_SEGMENT_BYTES_MAX ||
@@ -62,7 +63,7 @@ static enum polarys_code wal_alloc(const struct wal_options *options, struct wal
 }
 
 /* The directory, and its name in its parent. */
-static enum polarys_code dir_make(struct wal *wal, struct polarys_error *err)
+enum polarys_code wal_dir_make(struct wal *wal, struct polarys_error *err)
 {
     bool exists = false;
     char parent[VFS_PATH_MAX];
@@ -139,8 +140,8 @@ static enum polarys_code segments_list(struct wal *wal, const struct wal_listing
 }
 
 /* Lists the directory and checks that the log ends where the caller says. */
-static enum polarys_code state_load(struct wal *wal, const struct wal_position *end,
-                                    struct polarys_error *err)
+enum polarys_code wal_state_load(struct wal *wal, const struct wal_position *end,
+                                 struct polarys_error *err)
 {
     struct wal_listing listing;
     enum polarys_code code = wal_listing_read(wal->options.vfs, wal->dir, &listing, err);
@@ -195,11 +196,11 @@ enum polarys_code wal_open(const struct wal_options *options, const struct wal_p
     wal->term = term;
     memcpy(wal->history_id, history_id, HISTORY_ID_SIZE);
     wal->end = *end;
-    code = dir_make(wal, err);
+    code = wal_dir_make(wal, err);
     if (code != POLARYS_OK) {
         goto fail;
     }
-    code = state_load(wal, end, err);
+    code = wal_state_load(wal, end, err);
     if (code != POLARYS_OK) {
         goto fail;
     }

@@ -140,6 +140,30 @@ static enum polarys_code end_check_named(const struct wal_reader *reader,
     return fail_damaged(err, POLARYS_CORRUPT, reader->header.segment_id, reader->offset);
 }
 
+static bool position_is_before(const struct wal_reader *reader, const struct wal_position *position)
+{
+    uint64_t segment_id = reader->header.segment_id;
+    return segment_id < position->segment_id ||
+           (segment_id == position->segment_id && reader->offset < position->offset);
+}
+
+/* A follower fetches again what is not good, unless it has reported it as durable. */
+static enum polarys_code end_check_follower(const struct wal_reader *reader,
+                                            const struct wal_position *durable,
+                                            struct wal_recovery *recovery,
+                                            struct polarys_error *err)
+{
+    if (position_is_before(reader, durable)) {
+        (void)polarys_fail(err, POLARYS_CORRUPT,
+                           "log segment %s is good up to byte %" PRIu64 ", but segment %" PRIu64
+                           " was durable up to byte %" PRIu64,
+                           reader->path, reader->offset, durable->segment_id, durable->offset);
+        return fail_damaged(err, POLARYS_CORRUPT, reader->header.segment_id, reader->offset);
+    }
+    recovery->torn_bytes = reader->torn_bytes;
+    return POLARYS_OK;
+}
+
 /* The newest segment ends in a torn tail, or not at all by accident. */
 static enum polarys_code end_check_newest(struct wal_reader *reader, struct wal_recovery *recovery,
                                           struct polarys_error *err)
@@ -206,14 +230,17 @@ static enum polarys_code segment_recover(const struct wal_walk *walk, const stru
         code = frames_walk(&reader, walk, is_newest ? 0 : named->offset, err);
     }
     if (code == POLARYS_OK) {
-        code = is_newest ? end_check_newest(&reader, recovery, err)
-                         : end_check_named(&reader, named, err);
+        code = !is_newest ? end_check_named(&reader, named, err)
+               : walk->options->is_follower
+                   ? end_check_follower(&reader, &walk->options->follower_durable, recovery, err)
+                   : end_check_newest(&reader, recovery, err);
     }
     if (code == POLARYS_OK && is_newest) {
         recovery->term = reader.header.term;
         memcpy(recovery->history_id, reader.header.history_id, HISTORY_ID_SIZE);
         recovery->end.segment_id = segment_id;
         recovery->end.offset = reader.offset;
+        recovery->ordinal_next = (uint32_t)reader.ordinal;
         memcpy(recovery->end.tag, reader.tag, AEAD_TAG_SIZE);
     }
     wal_reader_close(&reader);

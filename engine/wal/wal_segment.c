@@ -192,33 +192,22 @@ static void segment_install(struct wal *wal, const struct wal_header *header,
     mutex_unlock(&wal->mutex);
 }
 
-enum polarys_code wal_segment_begin(struct wal *wal, const struct wal_raw_file *raw,
-                                    uint64_t first_version, bool *is_harmless,
-                                    struct polarys_error *err)
+enum polarys_code wal_segment_place(struct wal *wal, const struct wal_raw_file *raw,
+                                    const struct wal_header *header, const struct aead_key *key,
+                                    bool *is_harmless, struct polarys_error *err)
 {
     char raw_path[VFS_PATH_MAX];
     char segment_path[VFS_PATH_MAX];
     char name[VFS_NAME_MAX];
     struct vfs_file *file = NULL;
-    struct aead_key key = {.identity = 0};
-    struct wal_header header = {.segment_id = wal->end.segment_id + 1,
-                                .first_version = first_version,
-                                .predecessor = wal->end,
-                                .file_bytes = raw->file_bytes};
+    wal_segment_name(header->segment_id, name);
     *is_harmless = true;
-    wal_segment_name(header.segment_id, name);
     enum polarys_code code = vfs_path_join(raw_path, wal->dir, raw->name, err);
     if (code == POLARYS_OK) {
         code = vfs_path_join(segment_path, wal->dir, name, err);
     }
     if (code == POLARYS_OK) {
         code = segments_reserve(wal, err);
-    }
-    if (code == POLARYS_OK) {
-        code = wal_buffer_reserve(wal, WAL_SEGMENT_HEADER_SIZE, err);
-    }
-    if (code == POLARYS_OK) {
-        code = header_seal(wal, &header, &key, err);
     }
     if (code == POLARYS_OK) {
         code = header_write(wal, raw_path, segment_path, &file, is_harmless, err);
@@ -228,10 +217,31 @@ enum polarys_code wal_segment_begin(struct wal *wal, const struct wal_raw_file *
             /* Space is short or the disk is failing: the next open removes what stays behind. */
             (void)!vfs_remove(wal->options.vfs, raw_path, NULL);
         }
-        aead_key_deinit(&key);
         return polarys_wrap(err, code, "begin log segment %s", name);
     }
-    segment_install(wal, &header, file, &key);
-    aead_key_deinit(&key);
+    segment_install(wal, header, file, key);
     return POLARYS_OK;
+}
+
+enum polarys_code wal_segment_begin(struct wal *wal, const struct wal_raw_file *raw,
+                                    uint64_t first_version, bool *is_harmless,
+                                    struct polarys_error *err)
+{
+    struct aead_key key = {.identity = 0};
+    struct wal_header header = {.segment_id = wal->end.segment_id + 1,
+                                .first_version = first_version,
+                                .predecessor = wal->end,
+                                .file_bytes = raw->file_bytes};
+    *is_harmless = true;
+    enum polarys_code code = wal_buffer_reserve(wal, WAL_SEGMENT_HEADER_SIZE, err);
+    if (code == POLARYS_OK) {
+        code = header_seal(wal, &header, &key, err);
+    }
+    if (code == POLARYS_OK) {
+        code = wal_segment_place(wal, raw, &header, &key, is_harmless, err);
+    } else {
+        code = polarys_wrap(err, code, "begin log segment %" PRIu64, header.segment_id);
+    }
+    aead_key_deinit(&key);
+    return code;
 }
