@@ -15,9 +15,12 @@
 #include "engine/engine_internal.h"
 #include "engine/engine_query.h"
 #include "engine/query/evaluate.h"
+#include "engine/query/plan.h"
 
 enum {
-    QUERY_STOP_INTERVAL = 64, /* rows between questions whether to stop */
+    QUERY_STOP_INTERVAL = 64,  /* rows between questions whether to stop */
+    QUERY_SAMPLE_MAX = 64,     /* documents that the size of a table is judged by */
+    QUERY_ENTRY_OVERHEAD = 32, /* bytes that an entry takes beside key and value */
 };
 
 /* A document on its way. Borrowed from the source until its next row. */
@@ -97,6 +100,9 @@ struct polarys_query {
     uint64_t leased_ns;
     bool has_cursor; /* one was given out: the version is to outlive the query */
 
+    struct plan_index *indexes; /* that may be of use; a reference to each definition */
+    size_t index_count;
+    struct plan plan;
     enum query_class class;
     uint32_t index_id;
     struct query_source *source;
@@ -126,6 +132,37 @@ NODISCARD enum polarys_code query_table_source_open(struct polarys_query *query,
  * until the next fetch. */
 NODISCARD enum polarys_code query_fetch(struct polarys_query *query, struct polarys_slice key,
                                         struct query_row *row, struct polarys_error *err);
+
+/* ---- query_plan.c ---- */
+
+/* Fills plan, class and index_id. Errors: INDEX_NOT_FOUND, INDEX_BUILDING, BAD_ARGUMENT (use_index),
+ * CURSOR_EXPIRED (the cursor's index is gone), those of reads. */
+NODISCARD enum polarys_code query_plan_make(struct polarys_query *query,
+                                            const struct polarys_query_options *options,
+                                            struct polarys_error *err);
+void query_plan_deinit(struct polarys_query *query);
+
+/* ---- query_source_index.c ---- */
+
+/* The documents of the plan's scan, each at its first entry, behind the position if there is one. */
+NODISCARD enum polarys_code query_index_source_open(struct polarys_query *query,
+                                                    struct polarys_slice after,
+                                                    struct query_source **out,
+                                                    struct polarys_error *err);
+/* A walk over the entries of one range, at its first one (last one). Errors: those of the tree. */
+NODISCARD enum polarys_code query_range_open(struct polarys_query *query,
+                                             struct polarys_slice start, struct polarys_slice end,
+                                             bool is_reverse, struct entry_iterator **out,
+                                             struct polarys_error *err);
+
+/* ---- query_source_keys.c ---- */
+
+/* Gathers the plan's keys; their documents in key order, behind the position if there is one. Errors: also
+ * MEMORY_LIMIT, CANCELLED. */
+NODISCARD enum polarys_code query_keys_source_open(struct polarys_query *query,
+                                                   struct polarys_slice after,
+                                                   struct query_source **out,
+                                                   struct polarys_error *err);
 
 /* ---- query_run.c ---- */
 
@@ -167,6 +204,9 @@ NODISCARD enum polarys_code query_cursor_encode(struct polarys_query *query);
 NODISCARD enum polarys_code query_create(struct polarys_db *db,
                                          const struct polarys_query_options *options,
                                          struct polarys_query **out, struct polarys_error *err);
+/* Opens the source that the plan names: with the first row wanted, since it may read much. */
+NODISCARD enum polarys_code query_source_open(struct polarys_query *query,
+                                              struct polarys_error *err);
 /* Asks should_stop now and then. Errors: CANCELLED. */
 NODISCARD enum polarys_code query_stop_ask(struct polarys_query *query, struct polarys_error *err);
 

@@ -120,25 +120,33 @@ static enum polarys_code sorter_resume(struct polarys_query *query, struct polar
     return code == POLARYS_OK ? code : polarys_fail(err, code, "no memory for a query");
 }
 
-static enum polarys_code source_choose(struct polarys_query *query, struct polarys_error *err)
+static enum polarys_code sorter_make(struct polarys_query *query, struct polarys_error *err)
+{
+    bool is_descending = query->order.fields[0].is_descending;
+    enum polarys_code code =
+        query_sorter_create(query->limit, query->memory_max, is_descending, &query->sorter);
+    if (code != POLARYS_OK) {
+        return polarys_fail(err, code, "no memory for a query");
+    }
+    return query->from.is_past_any ? sorter_resume(query, err) : POLARYS_OK;
+}
+
+enum polarys_code query_source_open(struct polarys_query *query, struct polarys_error *err)
 {
     struct polarys_slice after = slice_make(NULL, 0);
-    enum polarys_code code = POLARYS_OK;
-    query->class = QUERY_BY_KEY;
-    if (query->order.count > 0) {
-        query->class = QUERY_BY_ORDER;
-        bool is_descending = query->order.fields[0].is_descending;
-        code = query_sorter_create(query->limit, query->memory_max, is_descending, &query->sorter);
-        if (code != POLARYS_OK) {
-            return polarys_fail(err, code, "no memory for a query");
-        }
-        if (query->from.is_past_any) {
-            code = sorter_resume(query, err);
-        }
-    } else if (query->from.is_past_any) {
+    POLARYS_ASSERT(query->source == NULL);
+    /* A sorter knows itself where to begin. */
+    if (query->from.is_past_any && query->sorter == NULL) {
         after = buffer_slice(&query->from.key);
     }
-    return code == POLARYS_OK ? query_table_source_open(query, after, &query->source, err) : code;
+    switch (query->plan.kind) {
+    case PLAN_SCAN:
+        return query_index_source_open(query, after, &query->source, err);
+    case PLAN_KEYS:
+        return query_keys_source_open(query, after, &query->source, err);
+    default:
+        return query_table_source_open(query, after, &query->source, err);
+    }
 }
 
 static enum polarys_code position_copy(struct query_position *to, const struct query_position *from,
@@ -175,7 +183,11 @@ static enum polarys_code query_prepare(struct polarys_query *query,
     if (code == POLARYS_OK) {
         code = version_choose(query, options, err);
     }
-    return code == POLARYS_OK ? source_choose(query, err) : code;
+    if (code == POLARYS_OK) {
+        code = query_plan_make(query, options, err);
+    }
+    bool must_sort = query->order.count > 0 && !query->plan.gives_order;
+    return code == POLARYS_OK && must_sort ? sorter_make(query, err) : code;
 }
 
 enum polarys_code query_create(struct polarys_db *db, const struct polarys_query_options *options,
@@ -233,6 +245,7 @@ void polarys_query_close(struct polarys_query *query)
     tree_value_release(&query->fetched);
     query_source_destroy(query->source);
     query_sorter_destroy(query->sorter);
+    query_plan_deinit(query);
     lease_leave(query);
     evaluation_destroy(query->evaluation);
     evaluator_destroy(query->evaluator);

@@ -34,6 +34,13 @@ bool query_is_live(const struct polarys_query *query, const struct query_row *ro
 static enum polarys_code match_next(struct polarys_query *query, struct query_row *row,
                                     bool *has_row, struct polarys_error *err)
 {
+    if (query->source == NULL) {
+        *has_row = false;
+        enum polarys_code code = query_source_open(query, err);
+        if (code != POLARYS_OK) {
+            return code;
+        }
+    }
     for (;;) {
         enum polarys_code code = query_stop_ask(query, err);
         if (code == POLARYS_OK) {

@@ -48,9 +48,9 @@ struct plan_input {
     size_t index_count;
     uint64_t document_count; /* of the table, estimated */
     /* At most one of these: */
-    bool is_table_only;         /* no index */
-    const struct plan_index *forced; /* this one, whatever it costs; NULL: choose */
-    bool must_keep_key_order;   /* a cursor goes on in the order of keys */
+    bool is_table_only;                       /* no index */
+    const struct plan_index *forced;          /* this one, whatever it costs; NULL: choose */
+    bool must_keep_key_order;                 /* a cursor goes on in the order of keys */
     const struct plan_index *must_keep_index; /* or in that of this index's entries */
     /* Counts the entries in a range, up to `max`. May be NULL. Errors end planning. */
     enum polarys_code (*count)(void *context, const struct index_range *range, uint64_t max,
@@ -106,12 +106,12 @@ enum { PLAN_CANDIDATES_MAX = 2 * PLAN_INDEXES_MAX + 4 };
 
 struct plan {
     enum plan_kind kind;
-    bool is_reverse;         /* SCAN */
-    bool gives_order;        /* as order_by asks; without an order_by false */
-    struct plan_scan *scan;  /* SCAN; owned */
-    struct plan_keys *keys;  /* KEYS; owned */
-    double source_rows;      /* documents looked at, estimated */
-    double rows;             /* that match, estimated */
+    bool is_reverse;        /* SCAN */
+    bool gives_order;       /* as order_by asks; without an order_by false */
+    struct plan_scan *scan; /* SCAN; owned */
+    struct plan_keys *keys; /* KEYS; owned */
+    double source_rows;     /* documents looked at, estimated */
+    double rows;            /* that match, estimated */
     double cost;
     struct plan_candidate candidates[PLAN_CANDIDATES_MAX]; /* the one chosen too */
     size_t candidate_count;

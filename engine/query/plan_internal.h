@@ -40,8 +40,7 @@ struct plan_wish {
  * The best scan of an index for conditions that all have to hold (NULL: none); *out is NULL when the index
  * has no use for them. With an order the scan gives it, or *out is NULL. Errors: NO_MEMORY, those of count.
  */
-NODISCARD enum polarys_code plan_scan_make(struct planner *planner,
-                                           const struct plan_terms *terms,
+NODISCARD enum polarys_code plan_scan_make(struct planner *planner, const struct plan_terms *terms,
                                            const struct plan_wish *wish, struct plan_scan **out);
 /* All entries of the index. */
 NODISCARD enum polarys_code plan_scan_whole(struct planner *planner, const struct plan_index *index,
