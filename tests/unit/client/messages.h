@@ -16,6 +16,9 @@
 #include "polarys/v1/admin.pb-c.h"
 #include "polarys/v1/bulk.pb-c.h"
 #include "polarys/v1/kv.pb-c.h"
+#include "polarys/v1/query.pb-c.h"
+#include "polarys/v1/table.pb-c.h"
+#include "polarys/v1/transaction.pb-c.h"
 #undef delete
 #undef export
 
