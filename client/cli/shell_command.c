@@ -77,6 +77,10 @@ static enum cli_status begin_run(struct shell *shell, const struct shell_words *
     memcpy(own, words->words, (size_t)words->count * sizeof(own[0]));
     own[0] = "txn";
     enum cli_status status = arguments_parse(cli, words->count, own, &arguments);
+    if (status == CLI_DONE && arguments_has(&arguments, OPTION_HELP)) {
+        help_print_command(cli->out, arguments.command);
+        return CLI_DONE;
+    }
     if (status == CLI_DONE) {
         status = arguments_settings(cli, &arguments);
     }

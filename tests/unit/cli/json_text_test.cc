@@ -70,4 +70,24 @@ TEST(JsonTextEnd, FindsTheClosingBracket)
     EXPECT_EQ(json_text_end("", 0), 0u);
 }
 
+TEST(ArrayWalk, GivesElementsWordForWord)
+{
+    const std::string text = " [ 1 ,{\"a\":[2,3]}, \"x,]\",null] ";
+    struct object_walk walk;
+    std::vector<std::string> found;
+    const char *value;
+    size_t size;
+    ASSERT_TRUE(array_walk_init(&walk, text.data(), text.size()));
+    while (array_walk_next(&walk, &value, &size)) {
+        found.push_back(std::string(value, size));
+    }
+    EXPECT_EQ(found, (std::vector<std::string>{"1", "{\"a\":[2,3]}", "\"x,]\"", "null"}));
+    EXPECT_FALSE(array_walk_init(&walk, "{}", 2));
+    ASSERT_TRUE(array_walk_init(&walk, "[]", 2));
+    EXPECT_FALSE(array_walk_next(&walk, &value, &size));
+    ASSERT_TRUE(array_walk_init(&walk, "[1", 2));
+    EXPECT_TRUE(array_walk_next(&walk, &value, &size));
+    EXPECT_FALSE(array_walk_next(&walk, &value, &size));
+}
+
 } // namespace

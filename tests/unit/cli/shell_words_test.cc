@@ -97,6 +97,43 @@ Words Complete(const std::string &line, const std::string &word)
     return found;
 }
 
+enum shell_wish Wish(const std::string &line, const std::string &word, std::string *table)
+{
+    char room[POLARYS_CLIENT_NAME_MAX + 1];
+    enum shell_wish wish = shell_completion_wish(line.c_str(), word.c_str(), room);
+    *table = room;
+    return wish;
+}
+
+TEST(ShellCompletion, WishesForWhatBelongsThere)
+{
+    std::string table;
+    EXPECT_EQ(Wish("get us", "us", &table), SHELL_WISH_TABLES);
+    EXPECT_EQ(Wish("index create us", "us", &table), SHELL_WISH_TABLES);
+    EXPECT_EQ(Wish("index create users na", "na", &table), SHELL_WISH_FIELDS);
+    EXPECT_EQ(table, "users");
+    EXPECT_EQ(Wish("index create --kind text users ", "", &table), SHELL_WISH_FIELDS);
+    EXPECT_EQ(table, "users");
+    EXPECT_EQ(Wish("search users ", "", &table), SHELL_WISH_FIELDS);
+    EXPECT_EQ(Wish("index drop users by", "by", &table), SHELL_WISH_INDEXES);
+    EXPECT_EQ(Wish("index check users ", "", &table), SHELL_WISH_INDEXES);
+    EXPECT_EQ(Wish("query users 'a = 1' --order-by a", "a", &table), SHELL_WISH_FIELDS);
+    EXPECT_EQ(Wish("query users --limit 3", "3", &table), SHELL_WISH_NONE);
+    EXPECT_EQ(Wish("query users a", "a", &table), SHELL_WISH_NONE);
+    EXPECT_EQ(Wish("query users --l", "--l", &table), SHELL_WISH_NONE);
+    EXPECT_EQ(Wish("status ", "", &table), SHELL_WISH_NONE);
+    EXPECT_EQ(Wish("get 'us", "us", &table), SHELL_WISH_NONE);
+}
+
+TEST(ShellCompletion, OffersTheNextOfAListAndTheValuesOfAnOption)
+{
+    EXPECT_EQ(Complete("index create t a,us", "a,us"), (Words{"a,users", "a,user_log"}));
+    EXPECT_EQ(Complete("index create t a --kind ", ""), (Words{"ordered", "hash", "text"}));
+    EXPECT_EQ(Complete("get t k -o j", "j"), Words{"json"});
+    EXPECT_EQ(Complete("be", "be"), (Words{"begin", "bench"}));
+    EXPECT_EQ(Complete("roll", "roll"), Words{"rollback"});
+}
+
 TEST(ShellCompletion, OffersCommandsThenTablesThenOptions)
 {
     EXPECT_EQ(Complete("ta", "ta"), Words{"table"});
