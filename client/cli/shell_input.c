@@ -93,7 +93,6 @@ void shell_input_end(struct shell_input *input)
 
 char *shell_input_line(struct shell_input *input, const char *prompt)
 {
-    input->line_count++;
     if (input->is_terminal) {
         return readline(prompt);
     }
@@ -104,6 +103,7 @@ char *shell_input_line(struct shell_input *input, const char *prompt)
         free(line);
         return NULL;
     }
+    input->line_count++;
     if (size > 0 && line[size - 1] == '\n') {
         line[size - 1] = '\0';
     }

@@ -15,7 +15,7 @@ extern "C" {
 struct shell_input {
     struct cli *cli;
     bool is_terminal;
-    uint64_t line_count;     /* lines read */
+    uint64_t line_count;     /* lines read from a stream */
     char history_file[4096]; /* "": none */
 };
 

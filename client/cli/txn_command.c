@@ -54,9 +54,9 @@ static enum cli_status statements_run(struct cli *cli, const struct txn_settings
     if (status != CLI_DONE && cli->txn != NULL) {
         txn_rollback(cli);
         (void)cli_fail(cli, "ROLLED_BACK",
-                       "the statement before line %llu failed: nothing of its transaction took "
-                       "effect",
-                       (unsigned long long)input.line_count + 1);
+                       "the statement that ends in line %llu failed: nothing of its transaction "
+                       "took effect",
+                       (unsigned long long)input.line_count);
     }
     return status;
 }
