@@ -540,14 +540,15 @@ enum polarys_code polarys_table_create(struct polarys_db *db, const char *databa
                                        struct polarys_error *err)
 {
     return change_table(db, CHANGE_CREATE_TABLE, database, table_or_empty(table), options, result,
-                      err);
+                        err);
 }
 
 enum polarys_code polarys_table_drop(struct polarys_db *db, const char *database, const char *table,
                                      const struct polarys_write_options *options,
                                      struct polarys_write_result *result, struct polarys_error *err)
 {
-    return change_table(db, CHANGE_DROP_TABLE, database, table_or_empty(table), options, result, err);
+    return change_table(db, CHANGE_DROP_TABLE, database, table_or_empty(table), options, result,
+                        err);
 }
 
 enum polarys_code polarys_table_truncate(struct polarys_db *db, const char *database,
@@ -557,5 +558,5 @@ enum polarys_code polarys_table_truncate(struct polarys_db *db, const char *data
                                          struct polarys_error *err)
 {
     return change_table(db, CHANGE_TRUNCATE_TABLE, database, table_or_empty(table), options, result,
-                      err);
+                        err);
 }

@@ -22,8 +22,8 @@ enum change_kind {
 struct change {
     struct polarys_db *db;
     enum change_kind kind;
-    const char *database; /* never empty */
-    const char *table;    /* NULL for databases */
+    const char *database;                              /* never empty */
+    const char *table;                                 /* NULL for databases */
     const struct polarys_index_options *index_options; /* of CREATE_INDEX */
     const char *index;                                 /* of DROP_INDEX; CREATE_INDEX: once made */
     const struct index_definition *restated;           /* of RESTATE_INDEX: the definition before */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "engine/engine_internal.h"
+#include "engine/engine_replica.h"
 #include "engine/watch_hub.h"
 
 void db_destroy(struct polarys_db *db)
@@ -30,6 +31,8 @@ void db_destroy(struct polarys_db *db)
     snapshots_close(db->snapshots);
     block_cache_destroy(db->cache);
     keyring_close(db->keyring);
+    db_follow_destroy(db);
+    db_origins_free(db);
     vfs_lock_release(db->vfs, db->lock);
     turns_deinit(&db->turns);
     condition_deinit(&db->schema_condition);
@@ -77,10 +80,13 @@ static enum polarys_code close_steps(struct polarys_db *db, uint32_t timeout_ms,
         return code;
     }
     commit_drain(db->commit);
+    if (polarys_db_is_follower(db)) {
+        return POLARYS_OK; /* its next open reads on where the log ends, not where a mark says */
+    }
     code = mark_clean(db, err);
     if (code == POLARYS_OK) {
         polarys_log(POLARYS_LOG_INFO, "store", "closed at term %" PRIu64 ", version %" PRIu64,
-                    db->term, commit_published_version(db->commit));
+                    polarys_db_term(db), commit_published_version(db->commit));
     }
     return code;
 }

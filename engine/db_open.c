@@ -74,6 +74,12 @@ static void parent_of(const char *dir, char parent[VFS_PATH_MAX])
     parent[size] = '\0';
 }
 
+/* A follower is a copy: it is never made from nothing. */
+static bool may_make(const struct polarys_db_options *options)
+{
+    return options->create_if_missing && !options->is_follower;
+}
+
 static enum polarys_code directory_make(struct polarys_db *db,
                                         const struct polarys_db_options *options,
                                         struct polarys_error *err)
@@ -83,7 +89,7 @@ static enum polarys_code directory_make(struct polarys_db *db,
     if (code != POLARYS_OK || exists) {
         return code;
     }
-    if (!options->create_if_missing) {
+    if (!may_make(options)) {
         return polarys_fail(err, POLARYS_FILE_NOT_FOUND, "there is no store");
     }
     char parent[VFS_PATH_MAX];
@@ -121,9 +127,8 @@ static enum polarys_code directory_check(struct polarys_db *db,
                             "none is made in it",
                             search.name);
     }
-    return options->create_if_missing
-               ? POLARYS_OK
-               : polarys_fail(err, POLARYS_FILE_NOT_FOUND, "there is no store");
+    return may_make(options) ? POLARYS_OK
+                             : polarys_fail(err, POLARYS_FILE_NOT_FOUND, "there is no store");
 }
 
 static enum polarys_code lock_take(struct polarys_db *db, struct polarys_error *err)
@@ -254,116 +259,6 @@ static enum polarys_code tree_get_open(struct polarys_db *db, struct manifest *t
     return tree_open(&options, &db->tree, err);
 }
 
-static void commit_published(void *context, uint64_t version, uint64_t time_unix_ms, uint64_t bytes)
-{
-    struct polarys_db *db = context;
-    snapshots_note_commit(db->snapshots, version, time_unix_ms, bytes);
-    atomic_store_explicit(&db->written_version, version, memory_order_release);
-}
-
-static void commit_durable(void *context, const struct commit_frame *frame)
-{
-    struct polarys_db *db = context;
-    feed_publish(db->feed, frame);
-}
-
-static void commit_failed(void *context, const struct polarys_error *err)
-{
-    struct polarys_db *db = context;
-    atomic_store(&db->is_log_failed, true);
-    polarys_log(POLARYS_LOG_ERROR, "store", "the log failed, nothing more can be written: %s",
-                err->message);
-}
-
-static struct wal_options wal_options_make(struct polarys_db *db)
-{
-    struct wal_options options = {.vfs = db->vfs,
-                                  .dir = db->wal_dir,
-                                  .keyring = db->keyring,
-                                  .random = db->random,
-                                  .executor = db->executor,
-                                  .segment_bytes = db->settings.wal_segment_bytes,
-                                  .sync_mode = db->settings.wal_sync,
-                                  .keep_bytes = db->settings.wal_keep_bytes};
-    return options;
-}
-
-/* After an unclean end, and at the first start: a new history id, durable before anything is written
- * under it. */
-static enum polarys_code origin_make(struct polarys_db *db, struct db_log_end *end,
-                                     const struct manifest_state *state, struct polarys_error *err)
-{
-    static const uint8_t no_history[HISTORY_ID_SIZE];
-    bool has_history = memcmp(state->history_id, no_history, sizeof(no_history)) != 0;
-    if (end->is_clean && has_history) {
-        memcpy(db->history_id, state->history_id, HISTORY_ID_SIZE);
-        db->term = state->term;
-        return POLARYS_OK;
-    }
-    if (end->last_version > 0) {
-        end->last_version += DB_VERSION_JUMP;
-    }
-    db->term = state->term == 0 ? 1 : state->term;
-    enum polarys_code code = random_fill(db->random, db->history_id, HISTORY_ID_SIZE, err);
-    if (code != POLARYS_OK) {
-        return code;
-    }
-    struct manifest_edit edit = {
-        .has_origin = true, .term = db->term, .first_version = end->last_version + 1};
-    memcpy(edit.history_id, db->history_id, HISTORY_ID_SIZE);
-    code = tree_manifest_append(db->tree, &edit, err);
-    return code == POLARYS_OK ? code : polarys_wrap(err, code, "record the new history id");
-}
-
-static enum polarys_code version_check(const struct polarys_db *db, const struct db_log_end *end,
-                                       struct polarys_error *err)
-{
-    if (end->last_version >= db->settings.min_version) {
-        return POLARYS_OK;
-    }
-    return polarys_fail(err, POLARYS_TAMPERED,
-                        "the store ends at version %" PRIu64 ", below min_version %" PRIu64
-                        ": an older copy was put in its place",
-                        end->last_version, db->settings.min_version);
-}
-
-static enum polarys_code log_and_commit_open(struct polarys_db *db,
-                                             const struct wal_options *wal_options,
-                                             const struct db_log_end *end,
-                                             struct polarys_error *err)
-{
-    enum polarys_code code = wal_open(wal_options, &end->position, end->last_version + 1, db->term,
-                                      db->history_id, &db->wal, err);
-    if (code != POLARYS_OK) {
-        return code;
-    }
-    db->opened_version = end->last_version;
-    struct feed_options feed_options = {
-        .wal = db->wal, .executor = db->executor, .last_version = end->last_version};
-    code = feed_open(&feed_options, &db->feed, err);
-    if (code == POLARYS_OK) {
-        code = watch_hub_open(db, &db->watches, err);
-    }
-    if (code != POLARYS_OK) {
-        return code;
-    }
-    struct commit_options options = {
-        .tree = db->tree,
-        .wal = db->wal,
-        .executor = db->executor,
-        .role_policy = db->settings.log_role,
-        .sync_interval_ns = db->settings.wal_sync_interval_ms * UINT64_C(1000000),
-        .last_version = end->last_version,
-        .last_time_ms = end->last_time_ms,
-        .schema_version = end->last_version,
-        .published = commit_published,
-        .durable = commit_durable,
-        .failed = commit_failed,
-        .context = db,
-    };
-    return commit_open(&options, &db->commit, err);
-}
-
 static enum polarys_code catalog_open(struct polarys_db *db, struct polarys_error *err)
 {
     struct catalog *catalog;
@@ -405,19 +300,8 @@ static enum polarys_code store_open(struct polarys_db *db, struct manifest *take
     }
     *before = *state;
     code = tree_get_open(db, take_manifest, err);
-    struct wal_options wal_options = wal_options_make(db);
-    struct db_log_end end;
     if (code == POLARYS_OK) {
-        code = db_recover(db, &wal_options, before, &end, err);
-    }
-    if (code == POLARYS_OK) {
-        code = version_check(db, &end, err);
-    }
-    if (code == POLARYS_OK) {
-        code = origin_make(db, &end, before, err);
-    }
-    if (code == POLARYS_OK) {
-        code = log_and_commit_open(db, &wal_options, &end, err);
+        code = db_log_open(db, before, err);
     }
     free(before);
     return code == POLARYS_OK ? catalog_open(db, err) : code;

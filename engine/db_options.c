@@ -172,6 +172,7 @@ enum polarys_code db_settings_make(const struct polarys_db_options *options,
         .request_id_keep_ms = options->request_id_keep_ms,
         .disk_reserve_bytes = disk_reserve_make(options),
         .min_version = options->min_version,
+        .is_follower = options->is_follower,
     };
     return memtable_bytes_make(options, &settings->memtable_bytes, err);
 }

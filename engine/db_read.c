@@ -194,13 +194,3 @@ const uint8_t *polarys_db_store_id(const struct polarys_db *db)
 {
     return keyring_store_id(db->keyring);
 }
-
-const uint8_t *polarys_db_history_id(const struct polarys_db *db)
-{
-    return db->history_id;
-}
-
-uint64_t polarys_db_term(const struct polarys_db *db)
-{
-    return db->term;
-}

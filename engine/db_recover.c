@@ -109,7 +109,9 @@ enum polarys_code db_recover(struct polarys_db *db, const struct wal_options *wa
 {
     *end = (struct db_log_end){0};
     end->last_time_ms = newest_known_time(state);
-    enum polarys_code code = is_clean(wal_options, state, &end->is_clean, err);
+    /* A follower goes on in the middle of a segment, which has to be read for that. */
+    enum polarys_code code =
+        wal_options->is_follower ? POLARYS_OK : is_clean(wal_options, state, &end->is_clean, err);
     if (code != POLARYS_OK) {
         return polarys_wrap(err, code, "recover");
     }
@@ -129,6 +131,7 @@ enum polarys_code db_recover(struct polarys_db *db, const struct wal_options *wa
     if (code != POLARYS_OK) {
         return polarys_wrap(err, code, "recover the log");
     }
+    end->recovery = recovery;
     end->position = recovery.end;
     end->last_version = larger(known, recovery.last_version);
     end->last_time_ms = replay.last_time_ms;

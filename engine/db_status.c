@@ -93,7 +93,7 @@ enum polarys_code polarys_db_status_get(struct polarys_db *db, struct polarys_db
     *status = (struct polarys_db_status){
         .version = commit_published_version(db->commit),
         .durable_version = commit_durable_version(db->commit),
-        .term = db->term,
+        .term = polarys_db_term(db),
         .request_id_count = atomic_load(&db->request_id_count),
         .expired_count = atomic_load(&db->expired_count),
         .disk_free_bytes = atomic_load(&db->disk_free_bytes),

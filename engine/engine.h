@@ -97,6 +97,7 @@ struct polarys_db_options {
         range_delete_max; /* documents of one atomic range delete on an indexed table: 10,000 */
     uint64_t disk_reserve_bytes; /* ballast and low-water mark: 64 MiB, 4 MiB in small stores */
     uint64_t min_version;        /* refuse a store that ends below it (rollback check): 0 */
+    bool is_follower;            /* open it to follow its primary: engine_replica.h */
 
     /* For tests: replaces files, time, randomness and background threads. NULL: the system's. */
     struct vfs *vfs;

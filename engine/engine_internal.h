@@ -33,6 +33,8 @@ enum {
     DB_SCAN_LEASE_MS = SNAPSHOT_LEASE_MAX_MS,
 };
 
+/* Versions skipped by a promotion: the old primary may go on numbering for a while. */
+#define DB_VERSION_JUMP_PROMOTION (UINT64_C(1) << 32)
 #define DB_TICK_NS UINT64_C(250000000)
 #define DB_DISK_CHECK_NS UINT64_C(1000000000)
 #define DB_SWEEP_NS UINT64_C(1000000000)
@@ -58,7 +60,17 @@ struct db_settings {
     uint32_t request_id_keep_ms;
     uint64_t disk_reserve_bytes;
     uint64_t min_version;
+    bool is_follower;
 };
+
+/* Where what is written comes from. Immutable; old ones live as long as the handle, for they are borrowed. */
+struct db_origin {
+    uint64_t term;
+    uint8_t history_id[HISTORY_ID_SIZE];
+    struct db_origin *previous;
+};
+
+struct db_follow;
 
 struct polarys_db {
     /* Immutable after open. */
@@ -80,9 +92,9 @@ struct polarys_db {
     struct feed *feed;
     struct watch_hub *watches;
     struct commit_path *commit;
-    uint8_t history_id[HISTORY_ID_SIZE];
-    uint64_t term;
-    uint64_t opened_version; /* the last version before this open */
+    _Atomic(struct db_origin *) origin; /* replaced by promotions and by what is followed */
+    struct db_follow *follow;           /* NULL: opened as a primary */
+    uint64_t opened_version;            /* the last version before this open */
     bool has_catalog;
 
     /* Synchronise themselves. */
@@ -149,11 +161,29 @@ struct db_log_end {
     uint64_t last_version;        /* given out before; 0: nothing was ever written */
     uint64_t last_time_ms;
     bool is_clean;
+    struct wal_recovery recovery; /* not where is_clean */
 };
 
 NODISCARD enum polarys_code db_recover(struct polarys_db *db, const struct wal_options *wal_options,
                                        const struct manifest_state *state, struct db_log_end *end,
                                        struct polarys_error *err);
+
+/* ---- db_log.c ---- */
+
+/* Recovers the log and opens it, with all that stands on it. `before`: the manifest's state as it was found. */
+NODISCARD enum polarys_code db_log_open(struct polarys_db *db, const struct manifest_state *before,
+                                        struct polarys_error *err);
+/* A new origin from now on. One thread at a time. */
+void db_origin_publish(struct polarys_db *db, struct db_origin *take_origin);
+NODISCARD enum polarys_code db_origin_set(struct polarys_db *db, uint64_t term,
+                                          const uint8_t history_id[HISTORY_ID_SIZE],
+                                          struct polarys_error *err);
+void db_origins_free(struct polarys_db *db);
+
+/* ---- db_follow.c ---- */
+
+NODISCARD enum polarys_code db_follow_create(struct polarys_db *db, struct polarys_error *err);
+void db_follow_destroy(struct polarys_db *db);
 
 /* ---- db_close.c ---- */
 

@@ -109,6 +109,7 @@ struct commit_options {
     uint64_t last_version;     /* the next commit gets this + 1 */
     uint64_t last_time_ms;     /* commit times never fall below it */
     uint64_t schema_version;
+    bool is_follower; /* every submission gets NOT_PRIMARY, until commit_follow_end */
 
     /* Called by the log role after versions up to `version` were published: first for expiry and history
      * (version, time, bytes logged), then whoever feeds on the log. Must be quick. */
@@ -158,6 +159,16 @@ NODISCARD enum polarys_code commit_run_exclusive(
     struct commit_path *path,
     enum polarys_code (*function)(void *context, struct polarys_error *err), void *context,
     struct polarys_error *err);
+
+/* ---- a follower's ---- */
+
+bool commit_is_follower(const struct commit_path *path);
+/* The frame is durable and its entries are in the tree: makes them readable. schema_version: that of the frame's
+ * last change of the catalogue, which was published before; 0: none. REQUIRES: inside commit_run_exclusive. */
+void commit_follow_publish(struct commit_path *path, const struct commit_frame *frame,
+                           uint64_t time_unix_ms, uint64_t schema_version);
+/* From now on commits are taken, above last_version. REQUIRES: inside commit_run_exclusive. */
+void commit_follow_end(struct commit_path *path, uint64_t last_version);
 
 /* Work that the role waits for has progressed (tree's room_made, disk space): try again soon. */
 void commit_wake(struct commit_path *path);

@@ -92,6 +92,7 @@ struct commit_path {
     _Atomic(struct commit_request *)
         incoming;                       /* newest first; pushed by anyone, taken by the sequencer */
     atomic_uint_fast64_t queue;         /* commits, bytes and the draining mark in one */
+    atomic_bool is_follower;            /* until commit_follow_end */
     atomic_uint_fast64_t given_version; /* stored by the sequencer */
     atomic_uint_fast64_t published_version;
     atomic_uint_fast64_t published_time_ms;

@@ -129,6 +129,11 @@ static bool queue_admit(struct commit_path *path, struct commit_request *request
         refuse_broken(path, request);
         return false;
     }
+    if (commit_is_follower(path)) {
+        request->code = polarys_fail(&request->error, POLARYS_NOT_PRIMARY,
+                                     "this is a follower: write to its primary");
+        return false;
+    }
     uint64_t old = atomic_fetch_add(&path->queue, QUEUE_COMMIT + size);
     if ((old & QUEUE_DRAINING) != 0) {
         commit_queue_release(path, 1, size);

@@ -51,8 +51,16 @@ enum polarys_code wal_place_find(struct wal *wal, uint64_t version, struct wal_p
 void wal_place_newest(struct wal *wal, uint64_t version_min, struct wal_place *place)
 {
     mutex_lock(&wal->mutex);
-    POLARYS_ASSERT(wal->end.offset == WAL_SEGMENT_HEADER_SIZE);
-    place_at_start(place, wal->end.segment_id);
+    POLARYS_ASSERT(wal->options.is_follower || wal->end.offset == WAL_SEGMENT_HEADER_SIZE);
+    if (wal->end.offset == WAL_SEGMENT_HEADER_SIZE) {
+        place_at_start(place, wal->end.segment_id);
+    } else {
+        /* A follower goes on in the middle of a segment. */
+        *place = (struct wal_place){.segment_id = wal->end.segment_id,
+                                    .offset = wal->end.offset,
+                                    .ordinal = wal->ordinal_next};
+        memcpy(place->tag, wal->end.tag, AEAD_TAG_SIZE);
+    }
     place->version_min = version_min;
     mutex_unlock(&wal->mutex);
 }

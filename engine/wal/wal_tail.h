@@ -50,7 +50,8 @@ struct wal_tail {
 NODISCARD enum polarys_code wal_place_find(struct wal *wal, uint64_t version,
                                            struct wal_place *place, struct polarys_error *err);
 
-/* Where the next frame will lie. REQUIRES: nobody appends, nothing was appended to the newest segment. */
+/* Where the next frame will lie. REQUIRES: nobody appends, and nothing was appended to the newest segment but
+ * by a follower's primary. */
 void wal_place_newest(struct wal *wal, uint64_t version_min, struct wal_place *place);
 
 /* The place behind a frame of `payload_size` bytes that ends at `end`, when `place` was the one before it. */
