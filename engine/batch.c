@@ -93,6 +93,8 @@ void polarys_batch_destroy(struct polarys_batch *batch)
     array_deinit(&batch->ranges);
     array_deinit(&batch->entries);
     array_deinit(&batch->read_keys);
+    array_deinit(&batch->read_ranges);
+    array_deinit(&batch->index_changes);
     buffer_deinit(&batch->encoded);
     arena_deinit(&batch->arena);
     arena_deinit(&batch->made);
@@ -114,6 +116,7 @@ void batch_clear(struct polarys_batch *batch)
     batch->is_system = false;
     batch->has_logical_hash = false;
     batch->has_own_read_version = false;
+    batch->has_own_schema_version = false;
     batch->catalog_version = UINT64_MAX;
 }
 

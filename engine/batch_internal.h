@@ -95,6 +95,8 @@ struct polarys_batch {
     size_t range_count;
     uint8_t logical_hash[REQUEST_HASH_SIZE]; /* of a schema change; else worked out */
     bool has_logical_hash;
+    bool has_own_schema_version; /* what it writes was worked out under that schema */
+    uint64_t own_schema_version;
 
     /*
      * Of a batch that a transaction makes; NULL else. Called as each preparation begins, the first and those
@@ -114,9 +116,13 @@ struct polarys_batch {
     /* Made by preparing. */
     struct arena made;
     struct batch_array effects;
-    struct batch_array ranges;    /* struct commit_range, disjoint and ascending at the end */
-    struct batch_array entries;   /* struct entry */
-    struct batch_array read_keys; /* struct polarys_slice */
+    struct batch_array ranges;      /* struct commit_range, disjoint and ascending at the end */
+    struct batch_array entries;     /* struct entry */
+    struct batch_array read_keys;   /* struct polarys_slice */
+    struct batch_array read_ranges; /* struct commit_range: its own, and those of indexed tables */
+    struct batch_array index_changes; /* struct entry: of index entries */
+    size_t reduced_count;   /* effects that reducing made; more follow of indexed tables */
+    bool may_have_indexes;  /* some table that it writes may have */
     uint32_t *effect_slots; /* hash table of effect index + 1, in `made`; NULL for small batches */
     size_t effect_slot_count;
     struct buffer encoded;
@@ -193,7 +199,29 @@ NODISCARD enum polarys_code batch_merge(const struct batch_operation *update,
                                         struct arena *arena, struct batch_merged *merged,
                                         struct polarys_error *err);
 
+/* The effect on `key` that reducing made, NULL when there is none. Borrowed until effects are added. */
+struct batch_effect *batch_effect_find(struct polarys_batch *batch, struct polarys_slice key);
+
+/* ---- batch_index.c ---- */
+
+/* Works out what the effects change in indexes. Range deletes of indexed tables become deletes of their
+ * documents. Errors: UNIQUE_VIOLATION, TOO_LARGE, WOULD_BLOCK, those of reads. */
+NODISCARD enum polarys_code batch_index(struct polarys_batch *batch, unsigned tree_flags,
+                                        struct polarys_error *err);
+
+/* A document key as text into `text` of `size` bytes: as it is where it can be shown, else in hex, cut to
+ * fit. */
+void batch_key_show(struct polarys_slice key, char *text, size_t size);
+
 /* ---- batch_prepare.c ---- */
+
+/* Lets validation see that `key` does not change; the bytes live as long as what preparing makes. Errors:
+ * NO_MEMORY. */
+NODISCARD enum polarys_code batch_read_key_add(struct polarys_batch *batch,
+                                               struct polarys_slice key, struct polarys_error *err);
+/* A tree key or value that preparing has made. NULL data for lack of memory. */
+struct polarys_slice batch_made_copy(struct polarys_batch *batch, const uint8_t *bytes,
+                                     size_t size);
 
 /* The document that a preparation looks at; its key joins the read set. Errors: KEY_NOT_FOUND without a
  * message, those of the tree, NO_MEMORY. */

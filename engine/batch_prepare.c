@@ -19,8 +19,8 @@ static enum polarys_code fail_memory(struct polarys_error *err)
     return polarys_fail(err, POLARYS_NO_MEMORY, "no memory to prepare a batch");
 }
 
-static enum polarys_code read_key_add(struct polarys_batch *batch, struct polarys_slice key,
-                                      struct polarys_error *err)
+enum polarys_code batch_read_key_add(struct polarys_batch *batch, struct polarys_slice key,
+                                     struct polarys_error *err)
 {
     struct polarys_slice *slot = batch_array_next(&batch->read_keys, sizeof(*slot));
     if (slot == NULL) {
@@ -34,7 +34,7 @@ static enum polarys_code read_key_add(struct polarys_batch *batch, struct polary
 enum polarys_code batch_look(struct polarys_batch *batch, struct polarys_slice tree_key,
                              unsigned tree_flags, struct db_found *found, struct polarys_error *err)
 {
-    enum polarys_code code = read_key_add(batch, tree_key, err);
+    enum polarys_code code = batch_read_key_add(batch, tree_key, err);
     if (code != POLARYS_OK) {
         return code;
     }
@@ -118,6 +118,20 @@ static enum polarys_code check_requirements(struct polarys_batch *batch, unsigne
     return POLARYS_OK;
 }
 
+static bool tables_have_indexes(const struct polarys_batch *batch, const struct catalog *catalog)
+{
+    const struct batch_table *tables = batch->tables.items;
+    for (size_t i = 0; i < batch->tables.count; i++) {
+        size_t count;
+        (void)catalog_table_indexes(catalog, tables[i].id, &count);
+        if (count > 0) {
+            return true;
+        }
+    }
+    /* A batch that names no tables may write any. */
+    return batch->tables.count == 0;
+}
+
 /* The catalogue has changed since names were found: they have to mean the same still. */
 static enum polarys_code check_tables(struct polarys_batch *batch, struct polarys_error *err)
 {
@@ -125,7 +139,9 @@ static enum polarys_code check_tables(struct polarys_batch *batch, struct polary
     const struct catalog *catalog = catalog_enter(&batch->db->catalog, &stripe);
     const struct batch_table *tables = batch->tables.items;
     const struct batch_table *gone = NULL;
-    batch->request.schema_version = catalog->version;
+    batch->request.schema_version =
+        batch->has_own_schema_version ? batch->own_schema_version : catalog->version;
+    batch->may_have_indexes = catalog->index_count > 0 && tables_have_indexes(batch, catalog);
     if (catalog->version != batch->catalog_version) {
         for (size_t i = 0; i < batch->tables.count && gone == NULL; i++) {
             struct polarys_slice name = slice_make(tables[i].name, tables[i].name_size);
@@ -186,9 +202,7 @@ void batch_hash(const struct polarys_batch *batch, uint8_t hash[REQUEST_HASH_SIZ
     memcpy(hash, canonical.digest, REQUEST_HASH_SIZE);
 }
 
-/* A tree key or value that preparing has made. NULL data for lack of memory. */
-static struct polarys_slice made_copy(struct polarys_batch *batch, const uint8_t *bytes,
-                                      size_t size)
+struct polarys_slice batch_made_copy(struct polarys_batch *batch, const uint8_t *bytes, size_t size)
 {
     uint8_t *copy = arena_alloc(&batch->made, size);
     if (copy != NULL) {
@@ -205,11 +219,11 @@ static enum polarys_code look_for_answer(struct polarys_batch *batch, unsigned t
     uint8_t bytes[REQUEST_KEY_SIZE_MAX];
     size_t size = request_id_key(bytes, batch->database_id, batch->options.request_id,
                                  slice_make(batch->principal, batch->principal_size));
-    *key = made_copy(batch, bytes, size);
+    *key = batch_made_copy(batch, bytes, size);
     if (key->data == NULL) {
         return fail_memory(err);
     }
-    enum polarys_code code = read_key_add(batch, *key, err);
+    enum polarys_code code = batch_read_key_add(batch, *key, err);
     if (code != POLARYS_OK) {
         return code;
     }
@@ -252,7 +266,7 @@ static enum polarys_code expiry_entry_add(struct polarys_batch *batch, uint64_t 
     uint8_t bytes[EXPIRY_KEY_SIZE_MAX];
     struct polarys_slice value;
     size_t size = expiry_entry_make(bytes, expires_at_ms, tree_key, &value);
-    struct polarys_slice key = made_copy(batch, bytes, size);
+    struct polarys_slice key = batch_made_copy(batch, bytes, size);
     return key.data == NULL ? fail_memory(err) : entry_add(batch, ENTRY_PUT, key, value, err);
 }
 
@@ -284,7 +298,7 @@ static enum polarys_code txn_record_add(struct polarys_batch *batch, struct pola
     uint8_t bytes[REQUEST_KEY_SIZE_MAX];
     size_t size = request_id_key(bytes, batch->database_id, batch->record_id,
                                  slice_from_text(batch->record_principal));
-    struct polarys_slice key = made_copy(batch, bytes, size);
+    struct polarys_slice key = batch_made_copy(batch, bytes, size);
     enum polarys_code code =
         key.data == NULL ? fail_memory(err) : request_ids_allow(batch->db, err);
     return code == POLARYS_OK ? record_add(batch, key, no_hash, err) : code;
@@ -309,6 +323,10 @@ static enum polarys_code effects_list(struct polarys_batch *batch, struct polary
             code = expiry_entry_add(batch, effect->expires_at_ms, effect->key, err);
         }
     }
+    const struct entry *changes = batch->index_changes.items;
+    for (size_t i = 0; i < batch->index_changes.count && code == POLARYS_OK; i++) {
+        code = entry_add(batch, changes[i].kind, changes[i].key, changes[i].value, err);
+    }
     return code;
 }
 
@@ -321,10 +339,21 @@ static enum polarys_code made_reset(struct polarys_batch *batch, struct polarys_
     batch->has_put = false;
     batch->is_replayed = false;
     batch->adds_request_id = false;
+    batch->read_ranges.count = 0;
+    batch->index_changes.count = 0;
     buffer_clear(&batch->encoded);
+    const struct commit_range *ranges = batch->own_read_ranges.items;
+    for (size_t i = 0; i < batch->own_read_ranges.count; i++) {
+        struct commit_range *range = batch_array_next(&batch->read_ranges, sizeof(*range));
+        if (range == NULL) {
+            return fail_memory(err);
+        }
+        *range = ranges[i];
+        batch->read_ranges.count++;
+    }
     const struct polarys_slice *keys = batch->own_read_keys.items;
     for (size_t i = 0; i < batch->own_read_keys.count; i++) {
-        enum polarys_code code = read_key_add(batch, keys[i], err);
+        enum polarys_code code = batch_read_key_add(batch, keys[i], err);
         if (code != POLARYS_OK) {
             return code;
         }
@@ -369,8 +398,8 @@ static enum polarys_code request_make(struct polarys_batch *batch, struct polary
     request->read_version = batch->read_version;
     request->read_keys = batch->read_keys.items;
     request->read_key_count = batch->read_keys.count;
-    request->read_ranges = batch->own_read_ranges.items;
-    request->read_range_count = batch->own_read_ranges.count;
+    request->read_ranges = batch->read_ranges.items;
+    request->read_range_count = batch->read_ranges.count;
     request->changes_schema = batch->changes_schema;
     request->durability =
         batch->options.durability == POLARYS_DURABILITY_ASYNC ? COMMIT_ASYNC : COMMIT_LOCAL_SYNC;
@@ -416,6 +445,9 @@ enum polarys_code batch_prepare(struct polarys_batch *batch, unsigned tree_flags
     code = check_requirements(batch, tree_flags, err);
     if (code == POLARYS_OK) {
         code = batch_reduce(batch, tree_flags, err);
+    }
+    if (code == POLARYS_OK && batch->may_have_indexes) {
+        code = batch_index(batch, tree_flags, err);
     }
     if (code == POLARYS_OK) {
         code = effects_list(batch, err);

@@ -70,19 +70,31 @@ static uint32_t *slot_find(struct polarys_batch *batch, struct polarys_slice key
     return &batch->effect_slots[slot];
 }
 
-static struct batch_effect *effect_find(struct polarys_batch *batch, struct polarys_slice key)
+/* Among the first `count` effects. */
+static struct batch_effect *effect_look(struct polarys_batch *batch, struct polarys_slice key,
+                                        size_t count)
 {
     struct batch_effect *effects = batch_effects(batch);
     if (batch->effect_slots != NULL) {
         uint32_t index = *slot_find(batch, key);
         return index == 0 ? NULL : &effects[index - 1];
     }
-    for (size_t i = batch->effects.count; i > 0; i--) {
+    for (size_t i = count; i > 0; i--) {
         if (slice_equal(effects[i - 1].key, key)) {
             return &effects[i - 1];
         }
     }
     return NULL;
+}
+
+static struct batch_effect *effect_find(struct polarys_batch *batch, struct polarys_slice key)
+{
+    return effect_look(batch, key, batch->effects.count);
+}
+
+struct batch_effect *batch_effect_find(struct polarys_batch *batch, struct polarys_slice key)
+{
+    return effect_look(batch, key, batch->reduced_count);
 }
 
 /* The effect on `key`, made when there is none. NULL for lack of memory. */
@@ -320,6 +332,7 @@ enum polarys_code batch_reduce(struct polarys_batch *batch, unsigned tree_flags,
             break;
         }
     }
+    batch->reduced_count = batch->effects.count;
     if (code == POLARYS_OK) {
         ranges_merge(batch);
     }

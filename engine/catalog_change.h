@@ -33,8 +33,8 @@ struct change {
     struct catalog *after; /* NULL: the catalogue stays as it is */
     struct catalog_database made_database;
     struct catalog_table made_table;
-    struct index_definition *made_index; /* in `after` */
-    char index_name[POLARYS_NAME_BYTES_MAX + 1];
+    struct index_definition *made_index;         /* in `after` */
+    char index_name[POLARYS_NAME_BYTES_MAX + 1]; /* of CREATE_INDEX: given or made from the rest */
     struct polarys_batch *batch;
 };
 

@@ -32,11 +32,11 @@ static enum polarys_code put_index_record(struct change *change,
     struct catalog_record record;
     struct buffer value = {0};
     catalog_record_index_key(&record, index);
-    enum polarys_code code = index_record_encode(index, &value) == POLARYS_OK
-                                 ? batch_add_system(change->batch, ENTRY_PUT,
-                                                    catalog_record_key(&record),
-                                                    buffer_slice(&value), err)
-                                 : change_fail_memory(err);
+    enum polarys_code code =
+        index_record_encode(index, &value) == POLARYS_OK
+            ? batch_add_system(change->batch, ENTRY_PUT, catalog_record_key(&record),
+                               buffer_slice(&value), err)
+            : change_fail_memory(err);
     buffer_deinit(&value);
     return code;
 }
@@ -57,8 +57,8 @@ static enum polarys_code delete_progress(struct change *change, uint32_t id,
 {
     uint8_t key[INDEX_STATE_KEY_SIZE];
     size_t size = index_state_key(key, id, INDEX_STATE_PROGRESS);
-    return batch_add_system(change->batch, ENTRY_DELETE, slice_make(key, size),
-                            slice_make(NULL, 0), err);
+    return batch_add_system(change->batch, ENTRY_DELETE, slice_make(key, size), slice_make(NULL, 0),
+                            err);
 }
 
 static enum polarys_code delete_index(struct change *change, const struct index_definition *index,
@@ -119,20 +119,13 @@ static enum polarys_code make_index(struct change *change, const struct catalog_
         .language = options->language,
         .created_ms = db_now_ms(change->db),
     };
-    bool is_named = options->name != NULL && options->name[0] != '\0';
-    if (is_named) {
+    if (options->name != NULL && options->name[0] != '\0') {
         enum polarys_code code = change_check_name("index", options->name, err);
         if (code != POLARYS_OK) {
             return code;
         }
-        memcpy(change->index_name, options->name, strlen(options->name) + 1);
     }
-    enum polarys_code code = index_definition_create(&spec, &change->made_index, err);
-    if (code == POLARYS_OK && !is_named) {
-        index_name_make(table->name, &spec, change->index_name);
-        memcpy(change->made_index->name, change->index_name, strlen(change->index_name) + 1);
-    }
-    return code;
+    return index_definition_create(&spec, &change->made_index, err);
 }
 
 static enum polarys_code check_room(const struct change *change, uint32_t table_id,
@@ -223,8 +216,8 @@ enum polarys_code change_restate_index(struct change *change, struct polarys_err
     }
     enum polarys_code code = change_make_after(change, err);
     if (code == POLARYS_OK) {
-        code = index_definition_restate(now, change->state, change->failure, &change->made_index,
-                                        err);
+        code =
+            index_definition_restate(now, change->state, change->failure, &change->made_index, err);
     }
     if (code == POLARYS_OK) {
         code = put_index_record(change, change->made_index, err);

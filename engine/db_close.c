@@ -39,6 +39,7 @@ void db_destroy(struct polarys_db *db)
     mutex_deinit(&db->schema_mutex);
     condition_deinit(&db->event_condition);
     mutex_deinit(&db->event_mutex);
+    index_builder_deinit(&db->builder);
     free(db);
 }
 

@@ -394,6 +394,7 @@ enum polarys_code polarys_db_open(const char *dir, const struct polarys_db_optio
     /* Segments below what recovery flushed may go. */
     db_flushed(db, tree_flushed_version(db->tree));
     db_tick_start(db);
+    index_build_kick(db);
     *out = db;
     return POLARYS_OK;
 

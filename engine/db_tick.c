@@ -73,6 +73,7 @@ void db_tick_stop(struct polarys_db *db)
         db->call_executor = NULL;
         return;
     }
+    index_build_stop(db);
     while (!atomic_load(&db->is_tick_over)) {
         db_event_wait(db, DB_TICK_NS);
     }

@@ -96,7 +96,7 @@ POLARYS_API NODISCARD enum polarys_code polarys_index_wait(struct polarys_db *db
                                                            const char *index, uint32_t timeout_ms,
                                                            struct polarys_error *err);
 
-struct polarys_index_check {
+struct polarys_index_check_result {
     uint64_t document_count;
     uint64_t entry_count;
     uint64_t missing_count; /* entries that should be there */
@@ -109,7 +109,7 @@ struct polarys_index_check {
  */
 POLARYS_API NODISCARD enum polarys_code polarys_index_check(
     struct polarys_db *db, const char *database, const char *table, const char *index,
-    bool (*should_stop)(void *context), void *context, struct polarys_index_check *check,
+    bool (*should_stop)(void *context), void *context, struct polarys_index_check_result *check,
     struct polarys_error *err);
 /* Gathers the statistics that the planner goes by, of all READY indexes of the table, now. */
 POLARYS_API NODISCARD enum polarys_code polarys_table_analyze(struct polarys_db *db,

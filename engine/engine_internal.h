@@ -18,6 +18,7 @@
 #include "engine/document/document.h"
 #include "engine/engine.h"
 #include "engine/feed/feed.h"
+#include "engine/index_build.h"
 #include "engine/manifest/manifest.h"
 #include "engine/turns.h"
 #include "engine/txn/snapshots.h"
@@ -58,6 +59,7 @@ struct db_settings {
     uint32_t value_bytes_max;
     uint64_t request_ids_max;
     uint32_t request_id_keep_ms;
+    uint32_t range_delete_max;
     uint64_t disk_reserve_bytes;
     uint64_t min_version;
     bool is_follower;
@@ -130,6 +132,7 @@ struct polarys_db {
     struct condition event_condition;
 
     atomic_bool is_verifying;
+    struct index_builder builder;
 
     struct mutex schema_mutex;
     struct condition schema_condition;

@@ -39,7 +39,7 @@ bool index_progress_decode(struct polarys_slice value, struct index_progress *pr
         return false;
     }
     progress->document_count = get_u64_le(value.data + 1);
-    progress->last_key = slice_make(value.data + INDEX_STATE_PROGRESS_SIZE,
-                                    value.size - INDEX_STATE_PROGRESS_SIZE);
+    progress->last_key =
+        slice_make(value.data + INDEX_STATE_PROGRESS_SIZE, value.size - INDEX_STATE_PROGRESS_SIZE);
     return true;
 }

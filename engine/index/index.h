@@ -22,8 +22,6 @@
 #ifndef ENGINE_INDEX_INDEX_H
 #define ENGINE_INDEX_INDEX_H
 
-#include <stdatomic.h>
-
 #include "engine/base/buffer.h"
 #include "engine/base/internal_key.h"
 #include "engine/document/json_value.h"
@@ -57,7 +55,7 @@ enum index_state {
 
 /* Immutable once shared; counted references. */
 struct index_definition {
-    atomic_uint reference_count;
+    uint32_t reference_count; /* changed atomically */
     uint32_t database_id;
     uint32_t table_id;
     uint32_t id;

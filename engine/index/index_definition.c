@@ -88,7 +88,7 @@ enum polarys_code index_definition_create(const struct index_spec *spec,
     if (index == NULL) {
         return fail_memory(err);
     }
-    atomic_init(&index->reference_count, 1);
+    index->reference_count = 1;
     index->database_id = spec->database_id;
     index->table_id = spec->table_id;
     index->id = spec->id;
@@ -141,14 +141,15 @@ enum polarys_code index_definition_restate(const struct index_definition *index,
 
 struct index_definition *index_definition_ref(struct index_definition *index)
 {
-    unsigned before = atomic_fetch_add(&index->reference_count, 1);
+    /* Builtins, not stdatomic.h: C++ tests read the header too. */
+    uint32_t before = __atomic_fetch_add(&index->reference_count, 1, __ATOMIC_RELAXED);
     POLARYS_ASSERT(before > 0);
     return index;
 }
 
 void index_definition_unref(struct index_definition *index)
 {
-    if (index == NULL || atomic_fetch_sub(&index->reference_count, 1) > 1) {
+    if (index == NULL || __atomic_fetch_sub(&index->reference_count, 1, __ATOMIC_ACQ_REL) > 1) {
         return;
     }
     for (size_t i = 0; i < index->field_count; i++) {

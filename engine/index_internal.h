@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Finding indexes by name, for the files of the store layer.
+ */
+#ifndef ENGINE_INDEX_INTERNAL_H
+#define ENGINE_INDEX_INTERNAL_H
+
+#include "engine/engine_index.h"
+#include "engine/engine_internal.h"
+
+/* The indexes of a table, in name order, in a catalogue that the caller releases. */
+struct db_indexes {
+    struct catalog *catalog;
+    uint32_t database_id;
+    uint32_t table_id;
+    struct index_definition *const *list;
+    size_t count;
+};
+/* Errors: BAD_NAME, DATABASE_NOT_FOUND, TABLE_NOT_FOUND. */
+NODISCARD enum polarys_code db_indexes_find(struct polarys_db *db, const char *database,
+                                            const char *table, struct db_indexes *found,
+                                            struct polarys_error *err);
+/* A reference of the caller's. Errors: also INDEX_NOT_FOUND. */
+NODISCARD enum polarys_code db_index_find(struct polarys_db *db, const char *database,
+                                          const char *table, const char *index,
+                                          struct index_definition **out, struct polarys_error *err);
+
+#endif
