@@ -59,10 +59,10 @@ TEST_F(IndexWrite, EveryWayToWriteMaintainsEveryIndex)
     ASSERT_EQ(POLARYS_OK, db.put("t", "1", R"({"a":1,"b":"x","text":"one two"})"));
     ASSERT_EQ(POLARYS_OK, db.put("t", "2", R"({"a":[1,2,3],"b":"y"})"));
     ASSERT_EQ(POLARYS_OK, db.put("t", "3", raw_of("not json")));
-    EXPECT_EQ(1u + 3 + 1, entries("by_a"));
+    EXPECT_EQ(1u + 3 + 1 + 1, entries("by_a")); /* with the marker of a document with several */
     EXPECT_EQ(1u + 3 + 1, entries("by_hash"));
     ASSERT_EQ(POLARYS_OK, db.put("t", "1", R"({"a":2,"b":null})"));
-    EXPECT_EQ(5u, entries("by_b"));
+    EXPECT_EQ(6u, entries("by_b"));
     batch changes(db);
     ASSERT_EQ(POLARYS_OK, changes.update("t", "2", R"({"a":[3,4]})"));
     ASSERT_EQ(POLARYS_OK, changes.update("t", "2", R"({"b":"z"})"));
@@ -71,10 +71,10 @@ TEST_F(IndexWrite, EveryWayToWriteMaintainsEveryIndex)
     ASSERT_EQ(POLARYS_OK, changes.put("t", "5", "{}"));
     ASSERT_EQ(POLARYS_OK, changes.remove("t", "5"));
     ASSERT_EQ(POLARYS_OK, changes.commit()) << changes.error.message;
-    EXPECT_EQ(1u + 2 + 1, entries("by_a"));
+    EXPECT_EQ(1u + 2 + 1 + 1, entries("by_a"));
     ASSERT_EQ(POLARYS_OK, db.remove("t", "1"));
     ASSERT_EQ(POLARYS_OK, db.remove("t", "nothing"));
-    EXPECT_EQ(3u, entries("by_a"));
+    EXPECT_EQ(4u, entries("by_a"));
 }
 
 TEST_F(IndexWrite, AnUnchangedFieldWritesNoEntry)
@@ -118,7 +118,7 @@ TEST_F(IndexWrite, DocumentsThatLackAFieldAreExemptFromUniqueness)
     ASSERT_EQ(POLARYS_OK, db.put("t", "1", R"({"a":1,"b":[1,2]})"));
     EXPECT_EQ(POLARYS_UNIQUE_VIOLATION, db.put("t", "2", R"({"a":[0,1],"b":2})"));
     ASSERT_EQ(POLARYS_OK, db.put("t", "2", R"({"a":1,"b":"2"})"));
-    EXPECT_EQ(10u + 2 + 1, entries("u"));
+    EXPECT_EQ(10u + 2 + 1 + 1, entries("u"));
 }
 
 TEST_F(IndexWrite, ABatchMaySwapMoveAndFreeUniqueValues)
