@@ -297,6 +297,56 @@ TEST_F(Watch, GivesProgressWhenNothingHappens)
     EXPECT_EQ("", watch.next());
 }
 
+/* What happens while a watch is woken in the middle of its last step before it joins. */
+struct meanwhile {
+    store *db;
+    int writes;
+};
+
+TEST_F(Watch, MissesNothingWhenTheHubMovesOnWhileItJoins)
+{
+    watcher joined(db);
+    ASSERT_EQ(POLARYS_OK, joined.open());
+    for (int writes = 1; writes <= 4; writes++) {
+        meanwhile hook{&db, writes};
+        uint64_t from = polarys_db_version(db.db) - 1;
+        polarys_watch_options options{};
+        options.table = "t";
+        options.from_version = from;
+        polarys_watch *watch = nullptr;
+        ASSERT_EQ(POLARYS_OK,
+                  polarys_watch_open(
+                      db.db, &options,
+                      [](void *context) {
+                          meanwhile *now = static_cast<meanwhile *>(context);
+                          for (; now->writes > 0; now->writes--) {
+                              ASSERT_EQ(POLARYS_OK, now->db->put("t", "m", "1"));
+                              (void)sim_executor_run_all(now->db->surroundings.executor);
+                          }
+                      },
+                      &hook, &watch, &db.error));
+        std::vector<uint64_t> versions;
+        for (int i = 0; i < 20; i++) {
+            bool has_event = false;
+            polarys_watch_event event{};
+            ASSERT_EQ(POLARYS_OK, polarys_watch_next(watch, &has_event, &event, &db.error));
+            if (has_event) {
+                versions.push_back(event.version);
+            } else {
+                (void)sim_executor_run_all(w.executor);
+            }
+        }
+        polarys_watch_close(watch);
+        ASSERT_EQ(0, hook.writes) << "it was not woken: the test does not test";
+        std::vector<uint64_t> expected;
+        for (uint64_t version = from + 1; version <= polarys_db_version(db.db); version++) {
+            expected.push_back(version);
+        }
+        EXPECT_EQ(expected, versions);
+    }
+    EXPECT_EQ(10u, joined.all().size());
+}
+
 TEST_F(Watch, CutsOffWhoDoesNotTake)
 {
     watcher slow(db);
