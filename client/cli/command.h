@@ -86,6 +86,10 @@ enum option_id {
     OPTION_TXN_TIMEOUT,
     OPTION_FOR_UPDATE,
 
+    /* watch */
+    OPTION_FROM_VERSION,
+    OPTION_SNAPSHOT,
+
     OPTION_COUNT,
 };
 
@@ -171,6 +175,7 @@ enum cli_status command_count_documents(struct cli *cli, const struct arguments 
 enum cli_status command_delete_range(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_query(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_search(struct cli *cli, const struct arguments *arguments);
+enum cli_status command_watch(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_index_create(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_index_list(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_index_check(struct cli *cli, const struct arguments *arguments);

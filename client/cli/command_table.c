@@ -50,6 +50,10 @@ const struct command command_table[] = {
      BIT(OPTION_FILTER) | BIT(OPTION_LIMIT) | BIT(OPTION_OFFSET) | BIT(OPTION_HIGHLIGHTS) |
          BIT(OPTION_FIELDS),
      3, 3, true, command_search},
+    {"watch", "TABLE", "show every change as it is committed, a line each, until it is interrupted",
+     "polarys watch users --snapshot",
+     BIT(OPTION_FROM_VERSION) | BIT(OPTION_PREFIX) | BIT(OPTION_FILTER) | BIT(OPTION_SNAPSHOT), 1,
+     1, true, command_watch},
     {"count", "TABLE [FILTER]",
      "count the documents of a table, or those that a filter matches; prints only the number",
      "polarys count packages 'Section = \"editors\"'", 0, 1, 2, true, command_count_documents},

@@ -129,7 +129,7 @@ static void json_member_write(FILE *to, const struct output_field *field)
     }
 }
 
-static void json_row_write(FILE *to, const struct output_field *fields, size_t count)
+void output_json_line(FILE *to, const struct output_field *fields, size_t count)
 {
     const char *separator = "";
     (void)putc('{', to);
@@ -271,7 +271,7 @@ static void table_row_hold(struct output *output, const struct output_field *fie
 void output_row(struct output *output, const struct output_field *fields, size_t count)
 {
     if (output->format == OUTPUT_JSON) {
-        json_row_write(output->to, fields, count);
+        output_json_line(output->to, fields, count);
     } else if (output->format == OUTPUT_RAW) {
         raw_row_write(output, fields, count);
     } else if (output->is_expanded) {

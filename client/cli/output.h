@@ -77,6 +77,9 @@ struct output_field field_value(const struct polarys_client_document *document);
 /* What a write did, as a row of its own. */
 enum cli_status output_result(struct cli *cli, const struct polarys_client_result *result);
 
+/* Writes the fields as one JSON object on a line of its own, for what is no row of an output. */
+void output_json_line(FILE *to, const struct output_field *fields, size_t count);
+
 /* Writes the members of a record that import reads again, without braces. */
 void output_record_members(FILE *to, const struct polarys_client_document *document);
 

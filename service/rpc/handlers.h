@@ -41,6 +41,9 @@ void table_truncate_table(struct call *call);
 /* QueryService */
 void query_count(struct call *call);
 
+/* WatchService */
+void watch_watch(struct call *call);
+
 /* AdminService */
 void admin_get_status(struct call *call);
 void admin_get_server_info(struct call *call);

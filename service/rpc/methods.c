@@ -9,6 +9,7 @@
 #include "polarys/v1/kv.pb-c.h"
 #include "polarys/v1/query.pb-c.h"
 #include "polarys/v1/table.pb-c.h"
+#include "polarys/v1/watch.pb-c.h"
 #include "service/rpc/handlers.h"
 #include "service/rpc/method.h"
 
@@ -16,6 +17,7 @@
 #define BULK "/polarys.v1.BulkService/"
 #define TABLE "/polarys.v1.TableService/"
 #define QUERY "/polarys.v1.QueryService/"
+#define WATCH "/polarys.v1.WatchService/"
 #define ADMIN "/polarys.v1.AdminService/"
 #define HEALTH "/grpc.health.v1.Health/"
 
@@ -126,6 +128,14 @@ static const struct method methods[] = {
 
     {QUERY "Count", METHOD_BLOCKING, AUTHORIZE_READ, METHOD_WATCH_CLOSE,
      &polarys__v1__count_request__descriptor, query_count, FIELDS_READ(CountRequest)},
+
+    {WATCH "Watch",
+     METHOD_STREAM,
+     AUTHORIZE_READ,
+     0,
+     &polarys__v1__watch_request__descriptor,
+     watch_watch,
+     {AT(WatchRequest, database), AT(WatchRequest, table), 0, 0, 0, 0, 0}},
 
     {ADMIN "GetStatus", METHOD_BLOCKING, AUTHORIZE_MONITOR, METHOD_WHILE_DRAINING,
      &polarys__v1__get_status_request__descriptor, admin_get_status, FIELDS_NONE},
