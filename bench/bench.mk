@@ -4,7 +4,7 @@
 # Programs that are another one with something added in front of the engine.
 BENCH_VARIANTS := engine_null
 BENCH_VARIANT_OF_engine_null := engine
-BENCH_OF_STORES := engine engine_null
+BENCH_OF_STORES := engine engine_null search
 
 # Programs that know only gRPC.
 BENCH_OF_GRPC := load echo_server
