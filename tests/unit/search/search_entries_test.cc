@@ -228,11 +228,12 @@ TEST(SearchPosting, SplitsOnlyWholeKeys)
     polarys_slice term;
     polarys_slice id;
     const std::string prefix(9, 'p');
-    ASSERT_TRUE(
-        search_posting_key_split(SliceOf(prefix + Bytes({'a', 0, 'k', 0, 'k'})), &term, &id));
+    const std::string whole = prefix + Bytes({'a', 0, 'k', 0, 'k'});
+    ASSERT_TRUE(search_posting_key_split(SliceOf(whole), &term, &id));
     EXPECT_EQ(StringOf(term), "a");
     EXPECT_EQ(StringOf(id), Bytes({'k', 0, 'k'}));
     for (const auto &rest : {Bytes({}), Bytes({'a'}), Bytes({0, 'k'}), Bytes({'a', 0})}) {
-        EXPECT_FALSE(search_posting_key_split(SliceOf(prefix + rest), &term, &id));
+        const std::string key = prefix + rest;
+        EXPECT_FALSE(search_posting_key_split(SliceOf(key), &term, &id));
     }
 }

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A store with a text index against looking at every document: random documents of few words are put,
+ * updated, deleted and expire, and random searches have to give what the naive evaluator gives, at the newest
+ * version and at older ones, also after the store was opened again.
+ */
+/* In C a struct and a function may have one name. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+#include "engine/engine_index.h"
+#include "engine/engine_query.h"
+#pragma GCC diagnostic pop
+#include "tests/support/engine/test_store.h"
+#include "tests/support/search/search_world.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+using test_store::batch;
+using test_store::bytes_of;
+using test_store::json_of;
+using test_store::store;
+using test_store::text_of;
+using test_store::world;
+
+namespace {
+
+using Documents = std::map<std::string, SearchDocument>;
+
+class Dice {
+  public:
+    explicit Dice(uint32_t seed) : engine_(seed)
+    {
+    }
+    size_t below(size_t count)
+    {
+        return engine_() % count;
+    }
+
+  private:
+    std::mt19937 engine_;
+};
+
+std::string word(Dice &dice)
+{
+    static const char *const words[] = {"alpha", "beta", "alphabet", "gamma", "delta",
+                                        "al",    "b",    "ber",      "x",     "y"};
+    return words[std::min(dice.below(10), dice.below(10))];
+}
+
+std::string words(Dice &dice, size_t count)
+{
+    std::string text;
+    for (; count > 0; count--) {
+        text += word(dice) + (dice.below(4) == 0 ? ", " : " ");
+    }
+    return text;
+}
+
+SearchDocument document(Dice &dice, uint64_t now_ms)
+{
+    SearchDocument made;
+    for (size_t i = dice.below(3); i < 3; i++) {
+        made.texts.push_back(words(dice, dice.below(10)));
+    }
+    made.expires_at_ms = dice.below(6) == 0 ? now_ms + 1 + dice.below(20000) : 0;
+    return made;
+}
+
+/* The first text as a string, the others as an array: two fields of one index. */
+std::string json(const SearchDocument &document)
+{
+    std::string text = "{\"n\": 1, \"more\": [7";
+    for (size_t i = 1; i < document.texts.size(); i++) {
+        text += ", \"" + document.texts[i] + "\"";
+    }
+    return text + "], \"t\": \"" + document.texts[0] + "\"}";
+}
+
+NaiveQuery query(Dice &dice, int depth)
+{
+    NaiveQuery made;
+    size_t kind = dice.below(depth == 0 ? 6 : 10);
+    if (kind < 3) {
+        made.words = {word(dice)};
+    } else if (kind == 3) {
+        made.kind = NaiveQuery::PREFIX;
+        std::string whole = word(dice);
+        made.words = {whole.substr(0, 1 + dice.below(whole.size()))};
+    } else if (kind < 6) {
+        made.kind = NaiveQuery::PHRASE;
+        made.words = {word(dice), word(dice)};
+    } else {
+        made.kind = kind < 8 ? NaiveQuery::AND : NaiveQuery::OR;
+        for (size_t i = 2 + dice.below(2); i > 0; i--) {
+            made.children.push_back(query(dice, depth - 1));
+            bool may_exclude = made.kind == NaiveQuery::AND && made.children.size() > 1;
+            made.children.back().is_excluded = may_exclude && dice.below(3) == 0;
+        }
+    }
+    return made;
+}
+
+/* A store with a table "d" whose fields t and more are indexed. */
+class Model {
+  public:
+    explicit Model(uint64_t seed) : surroundings(seed), db(surroundings)
+    {
+        EXPECT_EQ(POLARYS_OK, db.open()) << db.error.message;
+        EXPECT_EQ(POLARYS_OK, db.create_table("d"));
+    }
+
+    void create_index()
+    {
+        const char *fields[] = {"t", "more"};
+        polarys_index_options options{};
+        options.name = "words";
+        options.fields = fields;
+        options.field_count = 2;
+        options.kind = POLARYS_INDEX_TEXT;
+        options.language = "none";
+        ASSERT_EQ(POLARYS_OK, polarys_index_create(db.db, nullptr, "d", &options, nullptr, nullptr,
+                                                   nullptr, &err))
+            << err.message;
+        ASSERT_EQ(POLARYS_OK, polarys_index_wait(db.db, nullptr, "d", "words", 10000, &err))
+            << err.message;
+    }
+
+    /* One commit of a few changes. */
+    void change(Dice &dice)
+    {
+        batch changes(db);
+        for (size_t i = 1 + dice.below(6); i > 0; i--) {
+            std::string key = "k" + std::to_string(dice.below(60));
+            if (dice.below(4) == 0) {
+                ASSERT_EQ(POLARYS_OK, changes.remove("d", key));
+                documents.erase(key);
+                continue;
+            }
+            SearchDocument made = document(dice, surroundings.now_ms());
+            polarys_value value = json_of(json(made), made.expires_at_ms);
+            std::string text = json(made);
+            value.bytes = bytes_of(text);
+            ASSERT_EQ(POLARYS_OK, changes.put("d", key, value));
+            documents[key] = made;
+        }
+        if (dice.below(10) == 0) {
+            ASSERT_EQ(POLARYS_OK, changes.remove_range("d", "k1", "k2"));
+            documents.erase(documents.lower_bound("k1"), documents.lower_bound("k2"));
+        }
+        ASSERT_EQ(POLARYS_OK, changes.commit()) << changes.error.message;
+    }
+
+    SearchAnswer search(const std::string &text, uint64_t version, uint64_t limit)
+    {
+        SearchAnswer answer;
+        polarys_search_options options{};
+        options.table = "d";
+        options.text = bytes_of(text);
+        options.version = version;
+        options.limit = limit;
+        answer.code = polarys_search(
+            db.db, &options, nullptr,
+            [](void *context, const polarys_search_hit *hit) {
+                auto *hits = static_cast<std::vector<std::pair<std::string, double>> *>(context);
+                hits->emplace_back(text_of(hit->document.key), hit->score);
+                return true;
+            },
+            &answer.hits, nullptr, &answer.total, &answer.error);
+        return answer;
+    }
+
+    world surroundings;
+    store db;
+    Documents documents;
+    polarys_error err{};
+};
+
+void compare(const SearchAnswer &naive, const SearchAnswer &answer, const std::string &text)
+{
+    ASSERT_EQ(answer.code, POLARYS_OK) << text << ": " << answer.error.message;
+    ASSERT_EQ(answer.total, naive.total) << text;
+    std::map<std::string, double> scores(naive.hits.begin(), naive.hits.end());
+    for (size_t i = 0; i < answer.hits.size(); i++) {
+        const auto &[key, score] = answer.hits[i];
+        ASSERT_EQ(scores.count(key), 1u) << text << ": " << key;
+        ASSERT_NEAR(scores[key], score, 1e-9) << text << ": " << key;
+        ASSERT_NEAR(naive.hits[i].second, score, 1e-9) << text;
+    }
+}
+
+/* Documents that have expired count for scores until they are deleted: so none may have, where scores are
+ * compared. Leaves out those that the sweep deletes. */
+void sweep(Model &model)
+{
+    model.surroundings.pass_ms(3000);
+    for (auto each = model.documents.begin(); each != model.documents.end();) {
+        bool is_over = each->second.expires_at_ms != 0 &&
+                       each->second.expires_at_ms <= model.surroundings.now_ms();
+        each = is_over ? model.documents.erase(each) : std::next(each);
+    }
+}
+
+} // namespace
+
+TEST(SearchModel, AnswersAsLookingAtEveryDocument)
+{
+    for (uint32_t seed = 1; seed <= 4; seed++) {
+        Dice dice(seed);
+        Model model(seed);
+        for (int i = 0; i < 10; i++) {
+            model.change(dice);
+        }
+        model.create_index();
+        std::map<uint64_t, Documents> past;
+        for (int round = 0; round < 25; round++) {
+            model.change(dice);
+            past[polarys_db_version(model.db.db)] = model.documents;
+            if (round == 12) {
+                ASSERT_EQ(POLARYS_OK, model.db.close());
+                ASSERT_EQ(POLARYS_OK, model.db.open());
+            }
+            for (int i = 0; i < 6; i++) {
+                NaiveQuery asked = query(dice, 2);
+                SearchAnswer naive = NaiveSearch(model.documents, asked, "none", 1);
+                SearchAnswer answer =
+                    model.search(asked.Text(), POLARYS_VERSION_NEWEST, 1 + dice.below(60));
+                compare(naive, answer, asked.Text());
+                auto then = std::next(past.begin(), static_cast<long>(dice.below(past.size())));
+                naive = NaiveSearch(then->second, asked, "none", 1);
+                compare(naive, model.search(asked.Text(), then->first, 100), asked.Text());
+                if (::testing::Test::HasFatalFailure()) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+TEST(SearchModel, ForgetsWhatExpired)
+{
+    Dice dice(9);
+    Model model(9);
+    model.create_index();
+    for (int round = 0; round < 15; round++) {
+        model.change(dice);
+        sweep(model);
+        NaiveQuery asked = query(dice, 2);
+        compare(NaiveSearch(model.documents, asked, "none", model.surroundings.now_ms()),
+                model.search(asked.Text(), POLARYS_VERSION_NEWEST, 100), asked.Text());
+    }
+}
