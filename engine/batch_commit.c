@@ -22,6 +22,8 @@ static enum polarys_code options_take(struct polarys_batch *batch,
     }
     batch->principal_size = 0;
     batch->conflict_count = 0;
+    batch->lock_wait_count = 0;
+    batch->lock_owner.id = batch->options.request_id; /* of no meaning: it never is in a cycle */
     if (batch->operations.count == 0 && batch->begin_attempt == NULL) {
         return polarys_fail(err, POLARYS_BAD_ARGUMENT, "the batch is empty");
     }
@@ -188,6 +190,17 @@ static bool wait_for_turn(struct polarys_batch *batch)
     return !turns_take(&batch->db->turns, &batch->turn);
 }
 
+static void lock_wait_done(void *context, enum polarys_code code, const struct polarys_error *err)
+{
+    struct polarys_batch *batch = context;
+    if (code != POLARYS_OK) {
+        batch->error = *err;
+        finish(batch, code);
+        return;
+    }
+    prepare_later(batch); /* much may have changed */
+}
+
 static void request_done(struct commit_request *request)
 {
     struct polarys_batch *batch = batch_of_request(request);
@@ -244,6 +257,14 @@ static void advance(struct polarys_batch *batch, unsigned tree_flags)
         wait_for_turn(batch)) {
         return;
     }
+    code = batch_locks_wait(batch, lock_wait_done, &batch->error);
+    if (code == POLARYS_WOULD_BLOCK) {
+        return;
+    }
+    if (code != POLARYS_OK) {
+        finish(batch, code);
+        return;
+    }
     batch->request.done = request_done;
     commit_submit(db->commit, &batch->request);
 }
@@ -280,19 +301,51 @@ static void waiting_turn_granted(struct turn *turn)
     mutex_unlock(&db->event_mutex);
 }
 
-static void turn_wait(struct polarys_batch *batch)
+static void event_sleep(struct polarys_batch *batch)
 {
     struct polarys_db *db = batch->db;
-    atomic_store(&batch->is_turn_granted, false);
-    batch->turn.granted = waiting_turn_granted;
-    if (turns_take(&db->turns, &batch->turn)) {
-        return;
-    }
     mutex_lock(&db->event_mutex);
     while (!atomic_load(&batch->is_turn_granted)) {
         (void)executor_wait(db->executor, &db->event_condition, &db->event_mutex, DB_TICK_NS);
     }
     mutex_unlock(&db->event_mutex);
+}
+
+static void turn_wait(struct polarys_batch *batch)
+{
+    atomic_store(&batch->is_turn_granted, false);
+    batch->turn.granted = waiting_turn_granted;
+    if (!turns_take(&batch->db->turns, &batch->turn)) {
+        event_sleep(batch);
+    }
+}
+
+static void waiting_lock_done(void *context, enum polarys_code code,
+                              const struct polarys_error *err)
+{
+    struct polarys_batch *batch = context;
+    batch->lock_code = code;
+    if (code != POLARYS_OK) {
+        batch->error = *err;
+    }
+    waiting_turn_granted(&batch->turn);
+}
+
+/* *has_waited: it has to be prepared again. Errors: LOCK_TIMEOUT among others. */
+static enum polarys_code lock_wait(struct polarys_batch *batch, bool *has_waited,
+                                   struct polarys_error *err)
+{
+    atomic_store(&batch->is_turn_granted, false);
+    enum polarys_code code = batch_locks_wait(batch, waiting_lock_done, err);
+    *has_waited = code == POLARYS_WOULD_BLOCK;
+    if (!*has_waited) {
+        return code;
+    }
+    event_sleep(batch);
+    if (batch->lock_code != POLARYS_OK && err != NULL) {
+        *err = batch->error;
+    }
+    return batch->lock_code;
 }
 
 static enum polarys_code replay_waited(struct polarys_batch *batch, struct polarys_error *err)
@@ -313,6 +366,14 @@ static enum polarys_code commit_loop(struct polarys_batch *batch, struct polarys
         }
         if (batch->writes_nothing) {
             return POLARYS_OK;
+        }
+        bool has_waited;
+        code = lock_wait(batch, &has_waited, err);
+        if (code != POLARYS_OK) {
+            return code;
+        }
+        if (has_waited) {
+            continue;
         }
         code = commit_wait(db->commit, &batch->request);
         if (code != POLARYS_TXN_CONFLICT) {

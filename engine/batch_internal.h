@@ -12,6 +12,7 @@
 #include "engine/base/arena.h"
 #include "engine/engine_internal.h"
 #include "engine/request_ids.h"
+#include "engine/txn/lock_table.h"
 
 enum {
     BATCH_INLINE = 8, /* operations, tables … that need no allocation */
@@ -106,6 +107,7 @@ struct polarys_batch {
     enum polarys_code (*begin_attempt)(struct polarys_batch *batch, unsigned tree_flags,
                                        struct polarys_error *err);
     void *owner;
+    bool holds_locks;    /* what it writes is locked already, where anything is */
     bool is_txn;         /* its conflicts are its caller's to hear of: it takes no turns */
     bool writes_nothing; /* set by begin_attempt: there is nothing to commit */
     bool answer_flag;    /* kept with the answer of a request id */
@@ -148,8 +150,11 @@ struct polarys_batch {
                  const struct polarys_error *err);
     void *done_context;
     struct polarys_error error;
-    /* A blocking commit waits here for its turn. */
+    /* A blocking commit waits here for its turn, or for a lock. */
     atomic_bool is_turn_granted;
+    enum polarys_code lock_code;  /* how that wait ended */
+    struct lock_owner lock_owner; /* of waits for locks of others; holds none */
+    unsigned lock_wait_count;
 
     struct batch_operation operations_inline[BATCH_INLINE];
     struct batch_requirement requirements_inline[1];
@@ -241,6 +246,15 @@ NODISCARD enum polarys_code batch_prepare(struct polarys_batch *batch, unsigned 
 void batch_hash(const struct polarys_batch *batch, uint8_t hash[REQUEST_HASH_SIZE]);
 /* Gives back what the preparation took from the memory limit. */
 void batch_uncharge(struct polarys_batch *batch);
+
+/* ---- batch_locks.c ---- */
+
+/* OK: nobody else holds a lock on what the batch writes, or it has waited often enough. WOULD_BLOCK: `done`
+ * will be called with the batch, or has been. Errors: NO_MEMORY. REQUIRES: prepared. */
+NODISCARD enum polarys_code batch_locks_wait(struct polarys_batch *batch,
+                                             void (*done)(void *context, enum polarys_code code,
+                                                          const struct polarys_error *err),
+                                             struct polarys_error *err);
 
 /* ---- batch_commit.c ---- */
 

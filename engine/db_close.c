@@ -28,6 +28,7 @@ void db_destroy(struct polarys_db *db)
     if (db->has_catalog) {
         catalog_holder_deinit(&db->catalog);
     }
+    txns_close(db);
     snapshots_close(db->snapshots);
     block_cache_destroy(db->cache);
     keyring_close(db->keyring);
@@ -99,6 +100,7 @@ enum polarys_code polarys_db_close(struct polarys_db *db, uint32_t timeout_ms,
         return POLARYS_OK;
     }
     atomic_store(&db->is_closing, true);
+    txns_end_all(db);
     pending_wait(db);
     watch_hub_stop(db->watches);
     db_tick_stop(db);

@@ -43,7 +43,7 @@ uint64_t db_memory_charged(struct polarys_db *db)
     struct tree_stats stats;
     tree_stats_get(db->tree, &stats);
     return stats.memtable_bytes + stats.table_memory_bytes + atomic_load(&db->in_flight_bytes) +
-           watches_bytes(db);
+           watches_bytes(db) + txns_bytes(db);
 }
 
 void db_memory_balance(struct polarys_db *db)
@@ -57,7 +57,7 @@ void db_memory_balance(struct polarys_db *db)
                              ? stats.memtable_bytes
                              : db->settings.memtable_bytes;
     uint64_t used = memtables + stats.table_memory_bytes + limit / OVERHEAD_SHARE +
-                    atomic_load(&db->in_flight_bytes) + watches_bytes(db);
+                    atomic_load(&db->in_flight_bytes) + watches_bytes(db) + txns_bytes(db);
     uint64_t capacity = used < limit ? (limit - used) / CACHE_PARTS_OF * CACHE_PARTS : 0;
     uint64_t floor = cache_floor(&db->settings);
     block_cache_capacity_set(db->cache, (size_t)(capacity < floor ? floor : capacity));

@@ -386,7 +386,10 @@ enum polarys_code polarys_db_open(const char *dir, const struct polarys_db_optio
         return polarys_fail(err, POLARYS_NO_MEMORY, "no memory to open a store");
     }
     db->settings = settings;
-    code = open_steps(db, dir, options, err);
+    code = txns_open(db, err);
+    if (code == POLARYS_OK) {
+        code = open_steps(db, dir, options, err);
+    }
     if (code != POLARYS_OK) {
         goto fail;
     }

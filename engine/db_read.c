@@ -44,8 +44,8 @@ enum polarys_code db_read_document(struct polarys_db *db, struct polarys_slice t
     return POLARYS_OK;
 }
 
-static void document_fill(struct polarys_db *db, const struct db_found *found,
-                          struct polarys_document *document)
+void db_document_fill(struct polarys_db *db, const struct db_found *found,
+                      struct polarys_document *document)
 {
     document->value.kind = found->stored.is_json ? POLARYS_VALUE_JSON : POLARYS_VALUE_RAW;
     document->value.expires_at_ms = found->stored.expires_at_ms;
@@ -65,7 +65,7 @@ void polarys_document_release(struct polarys_document *document)
     document->value.bytes = slice_make(NULL, 0);
 }
 
-static enum polarys_code fail_not_found(struct polarys_error *err)
+enum polarys_code db_fail_not_found(struct polarys_error *err)
 {
     /* By hand: formatting would cost more than the whole look-up. */
     if (err != NULL) {
@@ -97,17 +97,17 @@ static enum polarys_code read_old(struct polarys_db *db, struct polarys_slice tr
     return code;
 }
 
-static enum polarys_code read_newest(struct polarys_db *db, struct polarys_slice tree_key,
-                                     const struct polarys_read_options *options,
-                                     struct db_found *found, struct polarys_error *err)
+enum polarys_code db_read_newest(struct polarys_db *db, struct polarys_slice tree_key,
+                                 unsigned tree_flags, uint64_t *snapshot, struct db_found *found,
+                                 struct polarys_error *err)
 {
-    unsigned flags = options == NULL ? 0 : db_tree_flags(options->flags);
     for (;;) {
-        uint64_t snapshot = commit_published_version(db->commit);
-        enum polarys_code code = db_read_document(db, tree_key, snapshot, true, flags, found, err);
+        *snapshot = commit_published_version(db->commit);
+        enum polarys_code code =
+            db_read_document(db, tree_key, *snapshot, true, tree_flags, found, err);
         bool is_answer = code == POLARYS_OK || code == POLARYS_KEY_NOT_FOUND;
         /* Without a lease compaction may have dropped what this version sees, if there is a newer one. */
-        if (!is_answer || snapshot >= tree_history_start(db->tree)) {
+        if (!is_answer || *snapshot >= tree_history_start(db->tree)) {
             return code;
         }
         tree_value_release(&found->value);
@@ -138,14 +138,16 @@ enum polarys_code polarys_db_get(struct polarys_db *db, const char *database, co
     memcpy(tree_key + TREE_KEY_PREFIX_SIZE, key.data, key.size);
     struct polarys_slice whole = slice_make(tree_key, TREE_KEY_PREFIX_SIZE + key.size);
     struct db_found found = {0};
+    uint64_t newest;
     code = options != NULL && options->version != POLARYS_VERSION_NEWEST
                ? read_old(db, whole, options, &found, err)
-               : read_newest(db, whole, options, &found, err);
+               : db_read_newest(db, whole, options == NULL ? 0 : db_tree_flags(options->flags),
+                                &newest, &found, err);
     if (code != POLARYS_OK) {
         tree_value_release(&found.value);
-        return code == POLARYS_KEY_NOT_FOUND ? fail_not_found(err) : code;
+        return code == POLARYS_KEY_NOT_FOUND ? db_fail_not_found(err) : code;
     }
-    document_fill(db, &found, document);
+    db_document_fill(db, &found, document);
     return POLARYS_OK;
 }
 

@@ -26,6 +26,7 @@ static void tick_do(struct polarys_db *db)
     uint64_t now_ns = clock_monotonic_ns(db->clock);
     db_memory_balance(db);
     catalog_holder_reclaim(&db->catalog);
+    txns_sweep(db);
     if (db->disk_checked_ns == 0 || now_ns - db->disk_checked_ns >= DB_DISK_CHECK_NS) {
         db->disk_checked_ns = now_ns;
         db_disk_check(db);

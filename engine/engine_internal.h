@@ -97,6 +97,8 @@ struct polarys_db {
     _Atomic(struct db_origin *) origin; /* replaced by promotions and by what is followed */
     struct db_follow *follow;           /* NULL: opened as a primary */
     uint64_t opened_version;            /* the last version before this open */
+    struct txns *txns;                  /* open transactions (txn_internal.h) */
+    struct lock_table *locks;
     bool has_catalog;
 
     /* Synchronise themselves. */
@@ -187,6 +189,19 @@ void db_origins_free(struct polarys_db *db);
 
 NODISCARD enum polarys_code db_follow_create(struct polarys_db *db, struct polarys_error *err);
 void db_follow_destroy(struct polarys_db *db);
+
+/* ---- txn_registry.c ---- */
+
+/* Errors: NO_MEMORY. */
+NODISCARD enum polarys_code txns_open(struct polarys_db *db, struct polarys_error *err);
+/* REQUIRES: no transaction is open. Accepts a store without. */
+void txns_close(struct polarys_db *db);
+/* Ends what idled or lasted too long, and lock waits past their time; forgets old ends. For the tick. */
+void txns_sweep(struct polarys_db *db);
+/* Ends every one that is open; lock waits end with DRAINING. REQUIRES: is_closing. */
+void txns_end_all(struct polarys_db *db);
+/* Bytes charged by all. */
+uint64_t txns_bytes(struct polarys_db *db);
 
 /* ---- db_close.c ---- */
 
@@ -288,6 +303,15 @@ NODISCARD enum polarys_code db_read_document(struct polarys_db *db, struct polar
                                              uint64_t snapshot, bool is_newest, unsigned tree_flags,
                                              struct db_found *found, struct polarys_error *err);
 unsigned db_tree_flags(unsigned read_flags);
+/* As db_read_document at the newest version, which *snapshot becomes. */
+NODISCARD enum polarys_code db_read_newest(struct polarys_db *db, struct polarys_slice tree_key,
+                                           unsigned tree_flags, uint64_t *snapshot,
+                                           struct db_found *found, struct polarys_error *err);
+/* Hands what was found over to `document`. */
+void db_document_fill(struct polarys_db *db, const struct db_found *found,
+                      struct polarys_document *document);
+/* KEY_NOT_FOUND with its message. */
+enum polarys_code db_fail_not_found(struct polarys_error *err);
 
 /* ---- catalog_change.c ---- */
 

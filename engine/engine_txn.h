@@ -78,6 +78,9 @@ POLARYS_API NODISCARD enum polarys_code polarys_txn_begin(struct polarys_db *db,
                                                           struct polarys_error *err);
 /* 16 random bytes. Borrowed: live as long as the reference. */
 POLARYS_API const uint8_t *polarys_txn_id(const struct polarys_txn *txn);
+/* As it was begun with. Borrowed, likewise. */
+POLARYS_API const char *polarys_txn_principal(const struct polarys_txn *txn);
+POLARYS_API const char *polarys_txn_database(const struct polarys_txn *txn);
 /* The open transaction with this id; another reference to it. Counts as a call: idle time begins anew.
  * Errors: TXN_NOT_FOUND (never begun, over, or timed out). */
 POLARYS_API NODISCARD enum polarys_code polarys_txn_find(struct polarys_db *db,
@@ -155,7 +158,7 @@ enum polarys_lock_mode {
 };
 
 /* A range of one table's keys to lock: [start, end); is_key: the key `start` alone; both empty: the table. */
-struct polarys_txn_lock {
+struct polarys_lock_wanted {
     const char *table;
     struct polarys_slice start;
     struct polarys_slice end;
@@ -171,7 +174,7 @@ struct polarys_txn_lock {
  * Codes: OK, LOCK_TIMEOUT, DEADLOCK, TXN_NOT_FOUND (also: rolled back meanwhile), WOULD_BLOCK (another call
  * of the transaction is under way), TABLE_NOT_FOUND, BAD_NAME, BAD_KEY, TOO_LARGE, NO_MEMORY, DRAINING.
  */
-POLARYS_API void polarys_txn_lock(struct polarys_txn *txn, const struct polarys_txn_lock *lock,
+POLARYS_API void polarys_txn_lock(struct polarys_txn *txn, const struct polarys_lock_wanted *lock,
                                   uint64_t deadline_ns,
                                   void (*done)(void *context, enum polarys_code code,
                                                const struct polarys_error *err),
@@ -188,7 +191,8 @@ POLARYS_API void polarys_txn_lock(struct polarys_txn *txn, const struct polarys_
 POLARYS_API NODISCARD enum polarys_code polarys_txn_commit(
     struct polarys_txn *txn, const struct polarys_write_options *options,
     struct polarys_write_result *result, struct polarys_error *err);
-/* The same without waiting, as polarys_batch_submit. The reference must be held until `done`. */
+/* The same without waiting, as polarys_batch_submit. The reference must be held until `done`. Errors: also
+ * WOULD_BLOCK: another call of the transaction is under way, and this one has done nothing. */
 POLARYS_API void polarys_txn_submit(struct polarys_txn *txn,
                                     const struct polarys_write_options *options,
                                     void (*done)(void *context, enum polarys_code code,
@@ -231,11 +235,10 @@ POLARYS_API NODISCARD enum polarys_code polarys_txn_status_get(
     struct polarys_db *db, const char *database, const char *principal,
     const uint8_t id[POLARYS_TXN_ID_SIZE], struct polarys_txn_status *status,
     struct polarys_error *err);
-/* Every open transaction; false from `each` stops. */
-POLARYS_API void polarys_txn_list(struct polarys_db *db,
-                                  bool (*each)(void *context,
-                                               const struct polarys_txn_status *status),
-                                  void *context);
+/* Every open transaction; false from `each` stops. Errors: NO_MEMORY. */
+POLARYS_API NODISCARD enum polarys_code polarys_txn_list(
+    struct polarys_db *db, bool (*each)(void *context, const struct polarys_txn_status *status),
+    void *context, struct polarys_error *err);
 
 /* ---- single-shot transactions: compare, then or else ---- */
 

@@ -24,6 +24,7 @@ struct txn_statement {
     struct polarys_txn *txn; /* referenced; NULL: outside of any transaction, nothing is noted */
     uint64_t version;        /* to read at */
     uint64_t lease_id;       /* of a version that the transaction itself does not keep; 0: none */
+    uint64_t judged_ms;      /* documents that expire at or before are not seen; 0: ask the clock */
     uint32_t database_id;    /* the transaction's */
     bool notes_reads;        /* false: the level has no use for what is noted */
 };
@@ -69,10 +70,11 @@ struct txn_view {
     struct polarys_txn *txn;
 };
 
-/* *out is NULL, with OK, when the transaction has written nothing in the table (or is NULL).
- * Errors: TXN_NOT_FOUND, NO_MEMORY. */
+/* *out is NULL, with OK, when the transaction has written nothing in the table (or is NULL). `flags` as
+ * above. Errors: TXN_NOT_FOUND, WOULD_BLOCK, NO_MEMORY. */
 NODISCARD enum polarys_code txn_view_create(struct txn_statement *statement, uint32_t table_id,
-                                            struct txn_view **out, struct polarys_error *err);
+                                            unsigned flags, struct txn_view **out,
+                                            struct polarys_error *err);
 void txn_view_destroy(struct txn_view *view); /* accepts NULL */
 /* The first entry at or after `tree_key`: an index, entry_count at the end. Accepts NULL: 0. */
 size_t txn_view_seek(const struct txn_view *view, struct polarys_slice tree_key);

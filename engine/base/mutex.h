@@ -23,7 +23,11 @@ enum mutex_rank {
     MUTEX_RANK_STORE_OPEN = 10,
     MUTEX_RANK_SERVICE = 20,
     MUTEX_RANK_CATALOG = 30,
+    MUTEX_RANK_TXNS = 31,       /* the table of open transactions */
+    MUTEX_RANK_TXN = 32,        /* one transaction */
+    MUTEX_RANK_LOCK_WAITS = 33, /* the waits of the lock table */
     MUTEX_RANK_WATCH_HUB = 34,
+    MUTEX_RANK_LOCK_STRIPE = 35,
     MUTEX_RANK_WATCH = 36, /* one watch's queue */
     MUTEX_RANK_SNAPSHOTS = 40,
     MUTEX_RANK_COMMIT_ROLE = 50,
