@@ -5,11 +5,16 @@
  *
  * Invariant: the version is leased from open to close. After WOULD_BLOCK nothing is lost or repeated: the
  * walk is taken up again behind the last key that was handed out.
+ *
+ * A scan of a transaction walks over two sources: the tree at the statement's version and the view of what
+ * the transaction had written when the scan was opened, which stands before the tree's where it has the
+ * same key. What was walked over is noted before it is handed out.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/engine_internal.h"
+#include "engine/txn_statement.h"
 
 enum { COUNT_STOP_INTERVAL = 1024 }; /* documents between questions whether to stop */
 
@@ -27,7 +32,15 @@ struct polarys_scan {
     struct entry_iterator *iterator; /* NULL: to be made, and placed behind `last` */
     struct buffer last;              /* tree key handed out last; empty: none */
     bool is_at_entry;                /* the iterator stands on what was handed out */
-    uint64_t timed_version;          /* commit_time of a version, asked once for runs of it */
+    bool is_pending;                 /* no: on `last`, which was met and not handed out */
+    bool has_met;                    /* the iterator stands on what was not handed out */
+    struct buffer walked;            /* one end of what was noted last */
+    struct txn_statement statement;  /* of its transaction */
+    struct txn_view *view;           /* NULL: nothing of its own */
+    size_t view_at;                  /* the entry to come; in reverse the one behind it */
+    size_t view_begin;               /* entries within the bounds */
+    size_t view_end;
+    uint64_t timed_version; /* commit_time of a version, asked once for runs of it */
     uint64_t timed_ms;
 };
 
@@ -87,6 +100,10 @@ static enum polarys_code bounds_make(struct polarys_scan *scan,
 static enum polarys_code check_options(const struct polarys_scan_options *options,
                                        struct polarys_error *err)
 {
+    if (options->txn != NULL && options->version != POLARYS_VERSION_NEWEST) {
+        return polarys_fail(err, POLARYS_BAD_ARGUMENT,
+                            "a scan of a transaction reads the transaction's version");
+    }
     /* One byte more than a key: the bound just behind the longest key there can be. */
     if (options->start.size > POLARYS_KEY_BYTES_MAX + 1 ||
         options->end.size > POLARYS_KEY_BYTES_MAX + 1 ||
@@ -94,6 +111,28 @@ static enum polarys_code check_options(const struct polarys_scan_options *option
         return polarys_fail(err, POLARYS_BAD_KEY, "a bound of a scan has at most %d bytes",
                             POLARYS_KEY_BYTES_MAX + 1);
     }
+    return POLARYS_OK;
+}
+
+/* The statement, its view and version. */
+static enum polarys_code txn_begin_scan(struct polarys_scan *scan, struct polarys_txn *txn,
+                                        uint32_t table_id, struct polarys_error *err)
+{
+    struct commit_range range = {buffer_slice(&scan->start), buffer_slice(&scan->end)};
+    enum polarys_code code = txn_statement_begin(txn, range, scan->flags, &scan->statement, err);
+    if (code == POLARYS_OK) {
+        code = txn_view_create(&scan->statement, table_id, scan->flags, &scan->view, err);
+    }
+    if (code != POLARYS_OK) {
+        return code;
+    }
+    scan->is_newest = scan->statement.judged_ms == 0;
+    scan->judged_ms = scan->statement.judged_ms;
+    if (slice_compare(range.start, range.end) < 0) {
+        scan->view_begin = txn_view_seek(scan->view, range.start);
+        scan->view_end = txn_view_seek(scan->view, range.end);
+    }
+    scan->view_at = scan->is_reverse ? scan->view_end : scan->view_begin;
     return POLARYS_OK;
 }
 
@@ -105,7 +144,10 @@ enum polarys_code polarys_scan_open(struct polarys_db *db,
     uint32_t database_id;
     uint32_t table_id;
     struct polarys_scan *scan = NULL;
-    enum polarys_code code = db_database_find(db, options->database, &database_id, err);
+    const char *database =
+        options->txn == NULL ? options->database : polarys_txn_database(options->txn);
+    uint64_t version = options->version;
+    enum polarys_code code = db_database_find(db, database, &database_id, err);
     if (code == POLARYS_OK) {
         code = db_table_find(db, database_id, options->table, &table_id, NULL, err);
     }
@@ -128,8 +170,15 @@ enum polarys_code polarys_scan_open(struct polarys_db *db,
         code = polarys_fail(err, code, "no memory for a scan");
         goto fail;
     }
-    code = polarys_snapshot_acquire(db, options->version, DB_SCAN_LEASE_MS, &scan->lease_id,
-                                    &scan->snapshot, err);
+    if (options->txn != NULL) {
+        code = txn_begin_scan(scan, options->txn, table_id, err);
+        if (code != POLARYS_OK) {
+            goto fail;
+        }
+        version = scan->statement.version;
+    }
+    code = polarys_snapshot_acquire(db, version, DB_SCAN_LEASE_MS, &scan->lease_id, &scan->snapshot,
+                                    err);
     if (code != POLARYS_OK) {
         goto fail;
     }
@@ -148,12 +197,15 @@ void polarys_scan_close(struct polarys_scan *scan)
         return;
     }
     entry_iterator_destroy(scan->iterator);
+    txn_view_destroy(scan->view);
+    txn_statement_end(&scan->statement);
     if (scan->lease_id != 0) {
         snapshot_release(scan->db->snapshots, scan->lease_id);
     }
     buffer_deinit(&scan->start);
     buffer_deinit(&scan->end);
     buffer_deinit(&scan->last);
+    buffer_deinit(&scan->walked);
     free(scan);
 }
 
@@ -163,7 +215,9 @@ static enum polarys_code iterator_place(struct polarys_scan *scan, struct polary
     struct polarys_slice start = buffer_slice(&scan->start);
     struct polarys_slice end = buffer_slice(&scan->end);
     if (scan->last.size > 0 && scan->is_reverse) {
+        /* The zero behind `last` makes it one of those before the end. */
         end = buffer_slice(&scan->last);
+        end.size += scan->is_pending ? 1 : 0;
     } else if (scan->last.size > 0) {
         start = buffer_slice(&scan->last);
     }
@@ -181,11 +235,13 @@ static enum polarys_code iterator_place(struct polarys_scan *scan, struct polary
     } else {
         entry_iterator_seek_first(scan->iterator);
         /* The start is inclusive. */
-        if (scan->iterator->is_valid && scan->last.size > 0 &&
+        if (scan->iterator->is_valid && scan->last.size > 0 && !scan->is_pending &&
             slice_equal(scan->iterator->entry.key, buffer_slice(&scan->last))) {
             entry_iterator_next(scan->iterator);
         }
     }
+    scan->is_pending =
+        scan->is_pending && !scan->iterator->is_valid && scan->iterator->code != POLARYS_OK;
     return POLARYS_OK;
 }
 
@@ -224,7 +280,12 @@ static enum polarys_code scan_step(struct polarys_scan *scan, bool *has_entry,
 static enum polarys_code last_set(struct polarys_scan *scan)
 {
     buffer_clear(&scan->last);
-    return buffer_append_slice(&scan->last, scan->iterator->entry.key);
+    enum polarys_code code = buffer_append_slice(&scan->last, scan->iterator->entry.key);
+    if (code == POLARYS_OK) {
+        code = buffer_append_byte(&scan->last, 0);
+    }
+    scan->last.size -= code == POLARYS_OK ? 1 : 0;
+    return code;
 }
 
 static bool is_expired(struct polarys_scan *scan, uint64_t expires_at_ms)
@@ -250,10 +311,9 @@ static uint64_t commit_time(struct polarys_scan *scan, uint64_t version)
     return scan->timed_ms;
 }
 
-static void document_fill(struct polarys_scan *scan, const struct stored_value *stored,
-                          struct polarys_document *document)
+static void document_fill(struct polarys_scan *scan, const struct entry *entry,
+                          const struct stored_value *stored, struct polarys_document *document)
 {
-    const struct entry *entry = &scan->iterator->entry;
     *document = (struct polarys_document){
         .key = slice_make(entry->key.data + TREE_KEY_PREFIX_SIZE,
                           entry->key.size - TREE_KEY_PREFIX_SIZE),
@@ -261,7 +321,7 @@ static void document_fill(struct polarys_scan *scan, const struct stored_value *
     };
     document->value.kind = stored->is_json ? POLARYS_VALUE_JSON : POLARYS_VALUE_RAW;
     document->value.expires_at_ms = stored->expires_at_ms;
-    document->commit_time_unix_ms = commit_time(scan, entry->version);
+    document->commit_time_unix_ms = entry->version == 0 ? 0 : commit_time(scan, entry->version);
     if ((scan->flags & POLARYS_READ_KEYS_ONLY) == 0) {
         document->value.bytes = stored->bytes;
     }
@@ -278,35 +338,130 @@ static enum polarys_code lease_keep(struct polarys_scan *scan, struct polarys_er
     return snapshot_renew(scan->db->snapshots, scan->lease_id, DB_SCAN_LEASE_MS, err);
 }
 
+/* The tree's next entry. */
+static enum polarys_code tree_next(struct polarys_scan *scan, bool *has_entry,
+                                   struct polarys_error *err)
+{
+    *has_entry = false;
+    enum polarys_code code = scan->iterator == NULL ? lease_keep(scan, err) : POLARYS_OK;
+    if (code == POLARYS_OK) {
+        code = scan_step(scan, has_entry, err);
+    }
+    /* Only a scan that may have to start over needs to know where it was. */
+    if (code == POLARYS_OK && *has_entry && (scan->flags & POLARYS_READ_MEMORY_ONLY) != 0 &&
+        last_set(scan) != POLARYS_OK) {
+        return polarys_fail(err, POLARYS_NO_MEMORY, "no memory for a scan");
+    }
+    return code;
+}
+
+/* The view's entry that comes next; NULL when there is none. */
+static const struct txn_view_entry *view_peek(const struct polarys_scan *scan)
+{
+    if (scan->is_reverse) {
+        return scan->view_at > scan->view_begin ? &scan->view->entries[scan->view_at - 1] : NULL;
+    }
+    return scan->view_at < scan->view_end ? &scan->view->entries[scan->view_at] : NULL;
+}
+
+/* Negative when the transaction's own entry comes first, 0 when both have the same key. */
+static int merge_order(const struct polarys_scan *scan, const struct txn_view_entry *own)
+{
+    if (own == NULL || !scan->has_met) {
+        return own == NULL ? 1 : -1;
+    }
+    int order = slice_compare(own->key, scan->iterator->entry.key);
+    return scan->is_reverse ? -order : order;
+}
+
+/* The next entry of tree and view together. */
+static enum polarys_code merged_next(struct polarys_scan *scan, struct entry *entry,
+                                     bool *has_entry, struct polarys_error *err)
+{
+    for (;;) {
+        enum polarys_code code = scan->has_met ? POLARYS_OK : tree_next(scan, &scan->has_met, err);
+        const struct txn_view_entry *own = view_peek(scan);
+        *has_entry = false;
+        if (code != POLARYS_OK || (own == NULL && !scan->has_met)) {
+            return code;
+        }
+        int order = merge_order(scan, own);
+        if (order <= 0) {
+            scan->view_at = scan->is_reverse ? scan->view_at - 1 : scan->view_at + 1;
+            scan->has_met = scan->has_met && order < 0;
+            *entry = (struct entry){.key = own->key, .value = own->value, .kind = ENTRY_PUT};
+            *has_entry = !own->is_delete;
+        } else {
+            scan->has_met = false;
+            *entry = scan->iterator->entry;
+            *has_entry = !txn_view_touches(scan->view, entry->key);
+        }
+        if (*has_entry) {
+            return POLARYS_OK;
+        }
+    }
+}
+
+static enum polarys_code entry_next(struct polarys_scan *scan, struct entry *entry, bool *has_entry,
+                                    struct polarys_error *err)
+{
+    if (scan->view != NULL) {
+        return merged_next(scan, entry, has_entry, err);
+    }
+    enum polarys_code code = tree_next(scan, has_entry, err);
+    if (code == POLARYS_OK && *has_entry) {
+        *entry = scan->iterator->entry;
+    }
+    return code;
+}
+
+/* Notes what was walked over up to `key`, or all of it (NULL). */
+static enum polarys_code walk_note(struct polarys_scan *scan, const struct polarys_slice *key,
+                                   struct polarys_error *err)
+{
+    if (!scan->statement.notes_reads) {
+        return POLARYS_OK;
+    }
+    struct commit_range range = {buffer_slice(&scan->start), buffer_slice(&scan->end)};
+    if (key != NULL) {
+        buffer_clear(&scan->walked);
+        if (buffer_append_slice(&scan->walked, *key) != POLARYS_OK ||
+            buffer_append_byte(&scan->walked, 0) != POLARYS_OK) {
+            return polarys_fail(err, POLARYS_NO_MEMORY, "no memory for a scan");
+        }
+    }
+    if (key != NULL && scan->is_reverse) {
+        range.start = *key;
+    } else if (key != NULL) {
+        range.end = buffer_slice(&scan->walked); /* just behind it */
+    }
+    return txn_statement_note_range(&scan->statement, range, err);
+}
+
 enum polarys_code polarys_scan_next(struct polarys_scan *scan, bool *has_document,
                                     struct polarys_document *document, struct polarys_error *err)
 {
     *has_document = false;
     for (;;) {
         bool has_entry = false;
-        enum polarys_code code = POLARYS_OK;
-        if (scan->iterator == NULL) {
-            code = lease_keep(scan, err);
-        }
-        if (code == POLARYS_OK) {
-            code = scan_step(scan, &has_entry, err);
-        }
-        if (code != POLARYS_OK || !has_entry) {
-            return code;
-        }
+        struct entry entry;
         struct stored_value stored;
-        if (!stored_value_decode(scan->iterator->entry.value, &stored)) {
+        enum polarys_code code = entry_next(scan, &entry, &has_entry, err);
+        if (code != POLARYS_OK || !has_entry) {
+            return code == POLARYS_OK ? walk_note(scan, NULL, err) : code;
+        }
+        if (!stored_value_decode(entry.value, &stored)) {
             return polarys_fail(err, POLARYS_CORRUPT, "a stored value has an unknown form");
         }
-        /* Only a scan that may have to start over needs to know where it was. */
-        if ((scan->flags & POLARYS_READ_MEMORY_ONLY) != 0 && last_set(scan) != POLARYS_OK) {
-            return polarys_fail(err, POLARYS_NO_MEMORY, "no memory for a scan");
+        if (is_expired(scan, stored.expires_at_ms)) {
+            continue;
         }
-        if (!is_expired(scan, stored.expires_at_ms)) {
-            document_fill(scan, &stored, document);
+        code = walk_note(scan, &entry.key, err);
+        if (code == POLARYS_OK) {
+            document_fill(scan, &entry, &stored, document);
             *has_document = true;
-            return POLARYS_OK;
         }
+        return code;
     }
 }
 
@@ -320,6 +475,8 @@ void polarys_scan_flags_set(struct polarys_scan *scan, unsigned flags)
         return; /* goes on as before */
     }
     scan->flags = flags;
+    scan->is_pending = scan->is_pending || scan->has_met;
+    scan->has_met = false;
     entry_iterator_destroy(scan->iterator);
     scan->iterator = NULL;
     scan->is_at_entry = false;

@@ -316,18 +316,29 @@ void txns_sweep(struct polarys_db *db)
     lock_expire(db->locks, now_ns);
 }
 
-void txns_end_all(struct polarys_db *db)
+/* True when some were inside a call. */
+static bool end_all_once(struct polarys_db *db)
 {
     struct txns *txns = db->txns;
     struct polarys_txn *due = NULL;
     struct polarys_txn *inside = NULL;
-    POLARYS_ASSERT(atomic_load(&db->is_closing));
     mutex_lock(&txns->mutex);
     for (struct polarys_txn *txn = txns->first; txn != NULL; txn = txn->list_next) {
         take_due_locked(txn, "the store is being closed", &due, &inside);
     }
     mutex_unlock(&txns->mutex);
+    bool were_inside = inside != NULL;
     end_due(due, inside, POLARYS_DRAINING);
+    return were_inside;
+}
+
+void txns_end_all(struct polarys_db *db)
+{
+    POLARYS_ASSERT(atomic_load(&db->is_closing));
+    /* What waits for a lock leaves as its wait is ended: then it can be ended too. */
+    if (end_all_once(db)) {
+        (void)end_all_once(db);
+    }
 }
 
 /* ---- status ---- */

@@ -16,7 +16,8 @@ static void version_raise(uint64_t *version, uint64_t to)
     }
 }
 
-/* The newest version of anything that the request read, as far as the memtables know. */
+/* The newest version of anything that the request read, as far as the memtables know; of ranges only what is
+ * newer than it read. */
 static uint64_t newest_of_reads(struct tree *tree, const struct commit_request *request)
 {
     uint64_t newest = 0;
@@ -25,7 +26,8 @@ static uint64_t newest_of_reads(struct tree *tree, const struct commit_request *
     }
     for (size_t i = 0; i < request->read_range_count; i++) {
         const struct commit_range *range = &request->read_ranges[i];
-        version_raise(&newest, tree_newest_version_in_range(tree, range->start, range->end));
+        version_raise(&newest, tree_newest_version_in_range(tree, range->start, range->end,
+                                                            request->read_version));
     }
     return newest;
 }

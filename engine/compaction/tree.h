@@ -94,8 +94,9 @@ bool tree_memtables_are_stale(struct tree *tree);
 void tree_insert(struct tree *tree, const struct entry *entry);
 /* The newest version of `key` (or of a range delete over it) in the memtables; 0 when none. */
 uint64_t tree_newest_version(struct tree *tree, struct polarys_slice key);
+/* The newest version above `above` in the range; 0 when there is none. */
 uint64_t tree_newest_version_in_range(struct tree *tree, struct polarys_slice start,
-                                      struct polarys_slice end);
+                                      struct polarys_slice end, uint64_t above);
 /* Everything above this version is still in memtables, so tree_newest_version is exact for it, also while
  * flushes go on, until the next call of this function or of tree_reserve. */
 uint64_t tree_memtable_floor(struct tree *tree);

@@ -197,10 +197,11 @@ uint64_t tree_newest_version(struct tree *tree, struct polarys_slice key)
 }
 
 uint64_t tree_newest_version_in_range(struct tree *tree, struct polarys_slice start,
-                                      struct polarys_slice end)
+                                      struct polarys_slice end, uint64_t above)
 {
     for (size_t i = 0; i < tree->view->memtable_count; i++) {
-        uint64_t version = memtable_newest_version_in_range(tree->view->memtables[i], start, end);
+        uint64_t version =
+            memtable_newest_version_in_range(tree->view->memtables[i], start, end, above);
         if (version > 0) {
             return version;
         }

@@ -4,7 +4,7 @@
  *
  * The mapping is reserved at full capacity and the system gives memory as pages are touched. It holds
  * clear text, so it is left out of core dumps. Layout: 8 unused bytes (offset 0 is "none"), the head node,
- * the arena, the list of range deletes.
+ * the arena, the list of range deletes, the marks.
  */
 #include "engine/memtable/memtable.h"
 
@@ -15,7 +15,7 @@
 #include "engine/memtable/memtable_internal.h"
 
 enum {
-    HEAD_OFFSET = MEMTABLE_NODE_ALIGNMENT,
+    HEAD_OFFSET = MEMTABLE_HEAD_OFFSET,
     HEAD_SIZE = sizeof(struct memtable_node) + MEMTABLE_HEIGHT_MAX * sizeof(uint64_t),
     ARENA_OFFSET = HEAD_OFFSET + HEAD_SIZE,
     RANGES_SIZE = MEMTABLE_RANGE_DELETES_MAX * sizeof(struct memtable_range),
@@ -23,17 +23,14 @@ enum {
     HUGE_PAGES_MIN = 4 << 20,
 };
 
-static size_t align_up(size_t size)
-{
-    return (size + MEMTABLE_NODE_ALIGNMENT - 1) & ~(size_t)(MEMTABLE_NODE_ALIGNMENT - 1);
-}
-
 /* Maps the memory and lays it out. */
 static enum polarys_code map_memory(struct memtable *memtable, size_t capacity)
 {
-    memtable->capacity = align_up(capacity);
+    memtable->capacity = memtable_align_up(capacity);
     memtable->arena_end = ARENA_OFFSET + memtable->capacity;
-    memtable->map_size = memtable->arena_end + RANGES_SIZE;
+    memtable->marks_max = memtable->capacity / MEMTABLE_MARK_BYTES + 1;
+    size_t marks_size = memtable->marks_max * sizeof(struct memtable_mark);
+    memtable->map_size = memtable->arena_end + RANGES_SIZE + marks_size;
     void *base = mmap(NULL, memtable->map_size, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED) {
@@ -46,6 +43,7 @@ static enum polarys_code map_memory(struct memtable *memtable, size_t capacity)
     }
     memtable->base = base;
     memtable->ranges = (struct memtable_range *)(void *)(memtable->base + memtable->arena_end);
+    memtable->marks = (struct memtable_mark *)(void *)((uint8_t *)memtable->ranges + RANGES_SIZE);
     return POLARYS_OK;
 }
 
@@ -97,8 +95,8 @@ void memtable_unref(struct memtable *memtable)
 
 size_t memtable_entry_bytes_max(size_t key_size, size_t value_size)
 {
-    return align_up(sizeof(struct memtable_node) + MEMTABLE_HEIGHT_MAX * sizeof(uint64_t) +
-                    key_size + value_size);
+    return memtable_align_up(sizeof(struct memtable_node) + MEMTABLE_HEIGHT_MAX * sizeof(uint64_t) +
+                             key_size + value_size);
 }
 
 bool memtable_has_room(const struct memtable *memtable, size_t entry_bytes, size_t range_deletes)
@@ -112,7 +110,7 @@ bool memtable_has_room(const struct memtable *memtable, size_t entry_bytes, size
 uint32_t memtable_arena_take(struct memtable *memtable, size_t size)
 {
     size_t at = atomic_load_explicit(&memtable->used, memory_order_relaxed);
-    size = align_up(size);
+    size = memtable_align_up(size);
     POLARYS_ASSERT(size <= memtable->arena_end - at);
     atomic_store_explicit(&memtable->used, at + size, memory_order_relaxed);
     return (uint32_t)at;
@@ -137,24 +135,6 @@ uint64_t memtable_newest_version(const struct memtable *memtable, struct polarys
     uint64_t newest = memtable_range_delete_version(memtable, key, UINT64_MAX);
     if (memtable_get(memtable, key, UINT64_MAX, &found) && found.version > newest) {
         newest = found.version;
-    }
-    return newest;
-}
-
-uint64_t memtable_newest_version_in_range(const struct memtable *memtable,
-                                          struct polarys_slice start, struct polarys_slice end)
-{
-    uint64_t newest = memtable_range_overlap_version(memtable, start, end);
-    struct memtable_target target = {start, UINT64_MAX};
-    bool same_key;
-    uint32_t offset = memtable_find(memtable, &target, &same_key);
-    while (offset != 0) {
-        const struct memtable_node *node = memtable_node_at(memtable, offset);
-        if (slice_compare(memtable_node_key(node), end) >= 0) {
-            break;
-        }
-        newest = node->version > newest ? node->version : newest;
-        offset = link_offset(memtable_link_load(node, 0));
     }
     return newest;
 }

@@ -68,9 +68,12 @@ void memtable_range_deletes_each(const struct memtable *memtable,
 /* The newest version that any entry of `key`, or any range delete covering it, has; 0 when none. For the
  * validator: includes entries that are not published yet. */
 uint64_t memtable_newest_version(const struct memtable *memtable, struct polarys_slice key);
-/* The newest version of any entry within [start, end), or of a range delete that overlaps it. */
+/* The newest version above `above` of any entry within [start, end), or of a range delete that overlaps it;
+ * 0 when there is none. Costs the lesser of walking the range and walking what was inserted since `above`.
+ * REQUIRES: no insertion beside it (the writer's own thread, or a memtable that is full). */
 uint64_t memtable_newest_version_in_range(const struct memtable *memtable,
-                                          struct polarys_slice start, struct polarys_slice end);
+                                          struct polarys_slice start, struct polarys_slice end,
+                                          uint64_t above);
 
 /* Walks the point entries. Holds a reference on the memtable. Errors: NO_MEMORY. */
 NODISCARD enum polarys_code memtable_iterator_create(struct memtable *memtable,

@@ -73,12 +73,24 @@ static uint64_t forward_link(const struct memtable *memtable, uint64_t old, uint
     return link_make(link_offset(old), shared, key_fragment(key, shared));
 }
 
-static uint32_t build_node(struct memtable *memtable, const struct entry *entry, unsigned height)
+/* Sets a mark where the last one lies far enough behind. */
+static void mark_set(struct memtable *memtable, uint32_t offset, uint64_t version)
+{
+    if (offset < memtable->mark_next) {
+        return;
+    }
+    POLARYS_ASSERT(memtable->mark_count < memtable->marks_max);
+    memtable->marks[memtable->mark_count++] = (struct memtable_mark){version, offset};
+    memtable->mark_next = offset + MEMTABLE_MARK_BYTES;
+}
+
+uint32_t memtable_node_build(struct memtable *memtable, const struct entry *entry, unsigned height)
 {
     size_t size = sizeof(struct memtable_node) + height * sizeof(uint64_t) + entry->key.size +
                   entry->value.size;
     uint32_t offset = memtable_arena_take(memtable, size);
     struct memtable_node *node = memtable_node_at(memtable, offset);
+    mark_set(memtable, offset, entry->version);
     node->version = entry->version;
     node->value_size = (uint32_t)entry->value.size;
     node->key_size = (uint16_t)entry->key.size;
@@ -141,7 +153,7 @@ void memtable_insert(struct memtable *memtable, const struct entry *entry)
     POLARYS_ASSERT(entry->value.size <= MEMTABLE_BYTES_MAX);
     struct memtable_target target = {entry->key, entry->version};
     unsigned height = choose_height(memtable);
-    uint32_t offset = build_node(memtable, entry, height);
+    uint32_t offset = memtable_node_build(memtable, entry, height);
     if (!splice_follow(memtable, &target, height)) {
         memtable_find_splice(memtable, &target, &memtable->splice);
     }

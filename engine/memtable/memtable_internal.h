@@ -21,6 +21,8 @@
 enum {
     MEMTABLE_HEIGHT_MAX = 22, /* with a branching of 2 enough for 2^22 entries */
     MEMTABLE_NODE_ALIGNMENT = 8,
+    MEMTABLE_MARK_BYTES = 4096,
+    MEMTABLE_HEAD_OFFSET = MEMTABLE_NODE_ALIGNMENT,
 
     LINK_FRAGMENT_BITS = 18, /* two symbols of 9 bits */
     LINK_SHARED_BITS = 13,
@@ -32,7 +34,11 @@ enum {
 
 _Static_assert(TREE_KEY_SIZE_MAX + 1 < 1 << LINK_SHARED_BITS, "a link can hold any shared count");
 
-/* Followed by `height` links, the key and the value. Immutable once linked, but for the links. */
+/*
+ * Followed by `height` links, the key and the value. Immutable once linked, but for the links. The arena is
+ * nothing but nodes in the order of insertion: range deletes lie in it as nodes of height 0, which no link
+ * leads to.
+ */
 struct memtable_node {
     uint64_t version;
     uint32_t value_size;
@@ -51,6 +57,12 @@ struct memtable_range {
     uint32_t end_at;
     uint32_t end_size;
     uint64_t version;
+};
+
+/* A place in the order of insertion: the node at `offset` has this version. */
+struct memtable_mark {
+    uint64_t version;
+    uint32_t offset;
 };
 
 /* An index over the first `covered` range deletes. Replaced ones are kept until the memtable goes, since
@@ -77,6 +89,8 @@ struct memtable {
     size_t capacity;
     size_t arena_end;              /* offset past the arena */
     struct memtable_range *ranges; /* MEMTABLE_RANGE_DELETES_MAX */
+    struct memtable_mark *marks;   /* one for about MEMTABLE_MARK_BYTES of the arena */
+    size_t marks_max;
     uint32_t head;
 
     /* Synchronises itself. Written by the writer only, but for the reference count. */
@@ -91,7 +105,9 @@ struct memtable {
 
     /* The writer's. */
     uint64_t height_seed;
-    uint32_t last;                 /* the node inserted last; 0 before the first */
+    uint32_t last; /* the node inserted last; 0 before the first */
+    size_t mark_count;
+    size_t mark_next;              /* offset from which on the next mark is set */
     struct memtable_splice splice; /* of a key right after `last` */
 };
 
@@ -105,6 +121,18 @@ static inline struct memtable_node *memtable_node_at(const struct memtable *memt
                                                      uint32_t offset)
 {
     return (struct memtable_node *)(void *)(memtable->base + offset);
+}
+
+static inline size_t memtable_align_up(size_t size)
+{
+    return (size + MEMTABLE_NODE_ALIGNMENT - 1) & ~(size_t)(MEMTABLE_NODE_ALIGNMENT - 1);
+}
+
+/* Arena bytes of the node; the next one lies behind them. */
+static inline size_t memtable_node_size(const struct memtable_node *node)
+{
+    return memtable_align_up(sizeof(*node) + node->height * sizeof(uint64_t) + node->key_size +
+                             node->value_size);
 }
 
 static inline const uint8_t *memtable_node_key_bytes(const struct memtable_node *node)
@@ -208,10 +236,12 @@ void memtable_find_splice(const struct memtable *memtable, const struct memtable
 
 /* Takes `size` bytes of the arena. REQUIRES: room. The writer's. */
 uint32_t memtable_arena_take(struct memtable *memtable, size_t size);
+/* A node of `height` links with the entry in it, linked to nothing. REQUIRES: room. The writer's. */
+uint32_t memtable_node_build(struct memtable *memtable, const struct entry *entry, unsigned height);
 void memtable_range_append(struct memtable *memtable, const struct entry *entry);
-/* The newest version of a range delete that overlaps [start, end); 0 when none does. */
+/* The newest version above `above` of a range delete that overlaps [start, end); 0 when none does. */
 uint64_t memtable_range_overlap_version(const struct memtable *memtable, struct polarys_slice start,
-                                        struct polarys_slice end);
+                                        struct polarys_slice end, uint64_t above);
 void memtable_ranges_deinit(struct memtable *memtable);
 
 #endif

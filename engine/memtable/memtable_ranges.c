@@ -65,9 +65,7 @@ void memtable_range_append(struct memtable *memtable, const struct entry *entry)
     size_t count = atomic_load_explicit(&memtable->range_count, memory_order_relaxed);
     POLARYS_ASSERT(count < MEMTABLE_RANGE_DELETES_MAX);
     POLARYS_ASSERT(entry->value.size <= TREE_KEY_SIZE_MAX);
-    uint32_t at = memtable_arena_take(memtable, entry->key.size + entry->value.size);
-    memcpy(memtable->base + at, entry->key.data, entry->key.size);
-    memcpy(memtable->base + at + entry->key.size, entry->value.data, entry->value.size);
+    uint32_t at = memtable_node_build(memtable, entry, 0) + (uint32_t)sizeof(struct memtable_node);
     memtable->ranges[count] = (struct memtable_range){
         .start_at = at,
         .start_size = (uint32_t)entry->key.size,
@@ -120,11 +118,14 @@ void memtable_range_deletes_each(const struct memtable *memtable,
 }
 
 uint64_t memtable_range_overlap_version(const struct memtable *memtable, struct polarys_slice start,
-                                        struct polarys_slice end)
+                                        struct polarys_slice end, uint64_t above)
 {
     size_t count = range_count(memtable);
     while (count-- > 0) {
         struct range_delete range = range_view(memtable, count);
+        if (range.version <= above) {
+            return 0;
+        }
         if (slice_compare(range.start, end) < 0 && slice_compare(start, range.end) < 0 &&
             slice_compare(range.start, range.end) < 0) {
             return range.version;

@@ -73,7 +73,7 @@ uint64_t tree_newest_version(struct tree *tree, struct polarys_slice key)
 }
 
 uint64_t tree_newest_version_in_range(struct tree *tree, struct polarys_slice start,
-                                      struct polarys_slice end)
+                                      struct polarys_slice end, uint64_t above)
 {
     Alone alone(tree->users);
     uint64_t newest = 0;
@@ -89,7 +89,7 @@ uint64_t tree_newest_version_in_range(struct tree *tree, struct polarys_slice st
             newest = std::max(newest, range.version);
         }
     }
-    return newest;
+    return newest > above ? newest : 0;
 }
 
 uint64_t tree_memtable_floor(struct tree *tree)

@@ -274,9 +274,11 @@ TEST_F(Tree, TellsTheNewestVersionAboveItsFloor)
     EXPECT_EQ(tree_newest_version(world.tree, slice_of(key_of(77))), 0u);
     ASSERT_EQ(world.remove_range(20, key_of(2), key_of(4)), POLARYS_OK);
     EXPECT_EQ(tree_newest_version(world.tree, slice_of(key_of(3))), 20u);
-    EXPECT_EQ(tree_newest_version_in_range(world.tree, slice_of(key_of(3)), slice_of(key_of(9))),
+    EXPECT_EQ(tree_newest_version_in_range(world.tree, slice_of(key_of(3)), slice_of(key_of(9)), 0),
               20u);
-    EXPECT_EQ(tree_newest_version_in_range(world.tree, slice_of(key_of(4)), slice_of(key_of(6))),
+    EXPECT_EQ(
+        tree_newest_version_in_range(world.tree, slice_of(key_of(3)), slice_of(key_of(9)), 20), 0u);
+    EXPECT_EQ(tree_newest_version_in_range(world.tree, slice_of(key_of(4)), slice_of(key_of(6)), 0),
               6u);
     /* A flush beside the validator: what it was told stays true until it asks for the floor anew. */
     uint64_t floor = tree_memtable_floor(world.tree);

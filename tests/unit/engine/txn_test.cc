@@ -454,3 +454,137 @@ TEST_F(Txn, ADroppedTableFailsTheCommit)
     ASSERT_EQ(POLARYS_OK, polarys_table_drop(db.db, nullptr, "t", nullptr, nullptr, nullptr));
     EXPECT_EQ(POLARYS_TABLE_NOT_FOUND, one.commit());
 }
+
+TEST_F(Txn, AScanSeesWhatTheTransactionWroteInBothDirections)
+{
+    for (const char *key : {"b", "d", "f", "h"}) {
+        ASSERT_EQ(POLARYS_OK, db.put("t", key, "1"));
+    }
+    for (polarys_isolation level : {POLARYS_ISOLATION_READ_COMMITTED, POLARYS_ISOLATION_SNAPSHOT,
+                                    POLARYS_ISOLATION_SERIALIZABLE}) {
+        txn one(db.db, level);
+        EXPECT_EQ("b=1 d=1 f=1 h=1 ", one.scan());
+        ASSERT_EQ(POLARYS_OK, one.put("a", "2"));
+        ASSERT_EQ(POLARYS_OK, one.put("d", "2"));
+        ASSERT_EQ(POLARYS_OK, one.remove("f"));
+        ASSERT_EQ(POLARYS_OK, one.put("g", "2"));
+        ASSERT_EQ(POLARYS_OK, one.put("z", "2"));
+        EXPECT_EQ("a=2 b=1 d=2 g=2 h=1 z=2 ", one.scan());
+        EXPECT_EQ("z=2 h=1 g=2 d=2 b=1 a=2 ", one.scan("", "", true));
+        EXPECT_EQ("b=1 d=2 g=2 ", one.scan("b", "h"));
+        EXPECT_EQ("g=2 d=2 b=1 ", one.scan("b", "h", true));
+        EXPECT_EQ("", one.scan("i", "k"));
+        ASSERT_EQ(POLARYS_OK, one.remove_range("b", "h"));
+        ASSERT_EQ(POLARYS_OK, one.put("c", "3"));
+        EXPECT_EQ("a=2 c=3 h=1 z=2 ", one.scan());
+        EXPECT_EQ("z=2 h=1 c=3 a=2 ", one.scan("", "", true));
+    }
+}
+
+TEST_F(Txn, AScanIsAsOfItsOpening)
+{
+    ASSERT_EQ(POLARYS_OK, db.put("t", "b", "1"));
+    txn one(db.db);
+    polarys_scan_options options{};
+    options.table = "t";
+    options.txn = one.handle;
+    polarys_scan *scan = nullptr;
+    ASSERT_EQ(POLARYS_OK, one.put("c", "2"));
+    ASSERT_EQ(POLARYS_OK, polarys_scan_open(db.db, &options, &scan, nullptr));
+    ASSERT_EQ(POLARYS_OK, one.put("d", "2"));
+    std::string keys;
+    bool has_document = true;
+    while (has_document) {
+        polarys_document document{};
+        ASSERT_EQ(POLARYS_OK, polarys_scan_next(scan, &has_document, &document, nullptr));
+        keys += has_document ? text_of(document.key) : "";
+    }
+    EXPECT_EQ("bc", keys);
+    polarys_scan_close(scan);
+    options.version = 1;
+    EXPECT_EQ(POLARYS_BAD_ARGUMENT, polarys_scan_open(db.db, &options, &scan, nullptr));
+}
+
+TEST_F(Txn, OnlyWhatAScanHasWalkedOverIsValidated)
+{
+    for (const char *key : {"b", "d", "f", "h"}) {
+        ASSERT_EQ(POLARYS_OK, db.put("t", key, "1"));
+    }
+    struct {
+        bool is_reverse;
+        const char *written;
+        polarys_code code;
+    } cases[] = {
+        {false, "a", POLARYS_TXN_CONFLICT}, {false, "c", POLARYS_TXN_CONFLICT},
+        {false, "d", POLARYS_TXN_CONFLICT}, {false, "e", POLARYS_OK},
+        {true, "i", POLARYS_TXN_CONFLICT},  {true, "f", POLARYS_TXN_CONFLICT},
+        {true, "g", POLARYS_TXN_CONFLICT},  {true, "e", POLARYS_OK},
+    };
+    for (const auto &each : cases) {
+        for (bool is_flushed : {false, true}) {
+            txn one(db.db, POLARYS_ISOLATION_SERIALIZABLE);
+            ASSERT_EQ(each.is_reverse ? "h=1 f=1 " : "b=1 d=1 ",
+                      one.scan("", "", each.is_reverse, 2));
+            ASSERT_EQ(POLARYS_OK, one.put("result", "1"));
+            ASSERT_EQ(POLARYS_OK, db.put("t", each.written, "1"));
+            if (is_flushed) {
+                ASSERT_EQ(POLARYS_OK, polarys_db_flush(db.db, nullptr, nullptr));
+            }
+            EXPECT_EQ(each.code, one.commit()) << each.written << one.error.message;
+            ASSERT_EQ(POLARYS_OK, db.remove("t", "result"));
+            if (std::string("bdfh").find(each.written) == std::string::npos) {
+                ASSERT_EQ(POLARYS_OK, db.remove("t", each.written));
+            }
+        }
+    }
+}
+
+TEST_F(Txn, AScanThatMayNotReadFilesLosesNothing)
+{
+    for (int i = 0; i < 3000; i++) {
+        std::string key = std::to_string(10000 + i);
+        ASSERT_EQ(POLARYS_OK, db.put("t", key, "\"" + std::string(100, 'x') + "\""));
+    }
+    for (bool is_reverse : {false, true}) {
+        ASSERT_EQ(POLARYS_OK, db.close());
+        ASSERT_EQ(POLARYS_OK, db.open());
+        txn one(db.db);
+        for (int i = 0; i < 3000; i += 7) {
+            ASSERT_EQ(POLARYS_OK, one.put(std::to_string(10000 + i) + "a", "1"));
+        }
+        polarys_scan_options options{};
+        options.table = "t";
+        options.txn = one.handle;
+        options.is_reverse = is_reverse;
+        options.flags = POLARYS_READ_MEMORY_ONLY;
+        polarys_scan *scan = nullptr;
+        ASSERT_EQ(POLARYS_OK, polarys_scan_open(db.db, &options, &scan, nullptr));
+        std::vector<std::string> keys;
+        bool has_document = true;
+        int blocked = 0;
+        while (has_document) {
+            polarys_document document{};
+            polarys_code code = polarys_scan_next(scan, &has_document, &document, nullptr);
+            if (code == POLARYS_WOULD_BLOCK) {
+                blocked++;
+                polarys_scan_flags_set(scan, 0);
+                has_document = true;
+                continue;
+            }
+            ASSERT_EQ(POLARYS_OK, code);
+            if (has_document) {
+                keys.push_back(text_of(document.key));
+            }
+            /* Back and forth, also where an entry was met and not handed out. */
+            polarys_scan_flags_set(scan, keys.size() % 3 == 0 ? POLARYS_READ_MEMORY_ONLY : 0);
+        }
+        polarys_scan_close(scan);
+        EXPECT_GT(blocked, 0);
+        EXPECT_EQ(3000u + 429u, keys.size());
+        if (is_reverse) {
+            std::reverse(keys.begin(), keys.end());
+        }
+        EXPECT_TRUE(std::is_sorted(keys.begin(), keys.end()));
+        EXPECT_TRUE(std::adjacent_find(keys.begin(), keys.end()) == keys.end());
+    }
+}

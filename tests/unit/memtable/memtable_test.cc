@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
+#include <iostream>
 #include <map>
 #include <string>
 #include <thread>
@@ -98,7 +100,7 @@ class MemtableTest : public ::testing::Test {
         return newest;
     }
 
-    uint64_t newest_in(const std::string &start, const std::string &end)
+    uint64_t newest_in(const std::string &start, const std::string &end, uint64_t above = 0)
     {
         uint64_t newest = 0;
         for (const auto &[at, stored] : model) {
@@ -111,7 +113,7 @@ class MemtableTest : public ::testing::Test {
                 newest = std::max(newest, version);
             }
         }
-        return newest;
+        return newest > above ? newest : 0;
     }
 
     void expect_at(entry_iterator *iterator, Model::const_iterator at, bool is_inside)
@@ -166,7 +168,7 @@ TEST_F(MemtableTest, IsEmptyAtFirst)
     entry found;
     EXPECT_FALSE(memtable_get(memtable, slice("a"), VERSION_MAX, &found));
     EXPECT_EQ(0u, memtable_newest_version(memtable, slice("a")));
-    EXPECT_EQ(0u, memtable_newest_version_in_range(memtable, slice("a"), slice("b")));
+    EXPECT_EQ(0u, memtable_newest_version_in_range(memtable, slice("a"), slice("b"), 0));
     expect_walks();
     memtable_stats stats;
     memtable_stats_get(memtable, &stats);
@@ -212,8 +214,58 @@ TEST_F(MemtableTest, HoldsWhatASortedMapHolds)
         std::string start = hard_key(&random, 6);
         std::string end = hard_key(&random, 6);
         ASSERT_EQ(newest_in(start, end),
-                  memtable_newest_version_in_range(memtable, slice(start), slice(end)));
+                  memtable_newest_version_in_range(memtable, slice(start), slice(end), 0));
     }
+}
+
+TEST_F(MemtableTest, TellsWhatWasWrittenInARangeSinceAnyVersion)
+{
+    sim_random random;
+    sim_random_init(&random, sim_seed(5));
+    uint64_t version = 0;
+    for (int i = 0; i < 2500; i++) {
+        std::string key = hard_key(&random, 5);
+        version += sim_random_below(&random, 2) + (model.count({key, version + 1}) != 0);
+        version += version == 0 || model.count({key, version}) != 0;
+        bool is_range = sim_random_chance(&random, 60);
+        std::string end = hard_key(&random, 5);
+        if (is_range && key < end) {
+            insert(key, version, ENTRY_RANGE_DELETE, end);
+        } else {
+            /* Large values now and then: marks lie further apart than nodes. */
+            size_t size = sim_random_below(&random, sim_random_chance(&random, 50) ? 20000 : 60);
+            insert(key, version, ENTRY_PUT, std::string(size, 'v'));
+        }
+        std::string from = hard_key(&random, 5);
+        std::string to = hard_key(&random, 5);
+        uint64_t above = sim_random_chance(&random, 2)
+                             ? sim_random_below(&random, version + 2)
+                             : version - std::min<uint64_t>(version, sim_random_below(&random, 80));
+        ASSERT_EQ(newest_in(from, to, above),
+                  memtable_newest_version_in_range(memtable, slice(from), slice(to), above))
+            << "above " << above << " of " << version;
+    }
+}
+
+TEST_F(MemtableTest, LooksAtWhatIsNewOnlyHoweverLargeTheRange)
+{
+    char key[32];
+    for (uint64_t i = 1; i <= 40000; i++) {
+        (void)snprintf(key, sizeof(key), "\1\1\1\1\1\1\1\1%08llu", (unsigned long long)i);
+        insert(key, i, ENTRY_PUT, "value");
+    }
+    auto begun = std::chrono::steady_clock::now();
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < 1000; i++) {
+        sum += memtable_newest_version_in_range(memtable, slice("\1"), slice("\2"), 39990);
+    }
+    auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(
+                  std::chrono::steady_clock::now() - begun)
+                  .count() /
+              1000;
+    RecordProperty("ns_of_ten_since", std::to_string(ns));
+    std::cout << "10 of 40,000 since: " << ns << " ns\n";
+    EXPECT_EQ(40000u * 1000u, sum);
 }
 
 TEST_F(MemtableTest, KeepsOrderWhenKeysComeInOrderOrAlmost)
@@ -304,8 +356,8 @@ TEST_F(MemtableTest, NewestVersionCountsRangeDeletesAndEntries)
     insert("b", 3, ENTRY_DELETE, "");
     EXPECT_EQ(3u, memtable_newest_version(memtable, slice("b")));
     EXPECT_EQ(2u, memtable_newest_version(memtable, slice("a")));
-    EXPECT_EQ(2u, memtable_newest_version_in_range(memtable, slice("bb"), slice("z")));
-    EXPECT_EQ(0u, memtable_newest_version_in_range(memtable, slice("c"), slice("z")));
+    EXPECT_EQ(2u, memtable_newest_version_in_range(memtable, slice("bb"), slice("z"), 0));
+    EXPECT_EQ(0u, memtable_newest_version_in_range(memtable, slice("c"), slice("z"), 0));
 }
 
 TEST(Memtable, FillsToItsCapacityAndNoFurther)
