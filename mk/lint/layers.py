@@ -8,6 +8,10 @@ import sys
 from common import GENERATED, INCLUDE, Report, code_only, files, line_of, read
 
 
+# What embedders include: the door of the engine, a header for each part.
+ENGINE_PUBLIC = {"engine/engine.h", *(f"engine/engine_{part}.h" for part in ("txn", "index", "query", "watch"))}
+
+
 def make_words(name: str) -> list[str]:
     match = re.search(rf"^{name} := (.*)$", read("mk/layers.mk"), re.M)
     if not match:
@@ -74,10 +78,10 @@ def judge_client(path: str, target: str) -> str:
 
 
 def judge_service(path: str, target: str) -> str:
-    if target.startswith(("proto:", "generated:", "service/")) or target == "engine/engine.h":
+    if target.startswith(("proto:", "generated:", "service/")) or target in ENGINE_PUBLIC:
         return ""
     if target.startswith("engine/"):
-        return "the only engine header that service/ includes is engine/engine.h"
+        return "of the engine service/ includes engine/engine.h and the public headers beside it only"
     return "service/ uses engine/engine.h, proto/ and service/ only"
 
 
