@@ -117,20 +117,45 @@ static const char *text_or_default(const char *text, const char *otherwise)
     return text == NULL || text[0] == '\0' ? otherwise : text;
 }
 
-static void resource_add(struct details_builder *builder, const struct error_rule *rule,
-                         const struct error_subject *subject, const char *key_text)
+/*
+ * What the error is about: an error about another document or table than the call's names them in
+ * its details. Shown like every key: what the engine tells of a key is text already.
+ */
+static int resource_name_print(char *name, size_t size, const char *type,
+                               const struct polarys_error *err, const struct error_subject *subject,
+                               const char *key_text)
 {
-    char name[2 * POLARYS_NAME_BYTES_MAX + ERROR_SUBJECT_BYTES_MAX + 8];
     const char *database = text_or_default(subject->database, "default");
     const char *table = text_or_default(subject->table, "");
-    int size;
-    if (strcmp(rule->resource_type, "database") == 0) {
-        size = snprintf(name, sizeof(name), "%s", database);
-    } else if (strcmp(rule->resource_type, "document") == 0) {
-        size = snprintf(name, sizeof(name), "%s/%s/%s", database, table, key_text);
-    } else {
-        size = snprintf(name, sizeof(name), "%s/%s", database, table);
+    const char *part = text_or_default(subject->part, "");
+    if (err->code == POLARYS_UNIQUE_VIOLATION) {
+        table = text_or_default(polarys_error_detail_find(err, "table"), table);
+        key_text = text_or_default(polarys_error_detail_find(err, "key"), key_text);
+    } else if (err->code == POLARYS_INDEX_NOT_FOUND || err->code == POLARYS_INDEX_BUILDING) {
+        part = text_or_default(polarys_error_detail_find(err, "index"), part);
     }
+    if (strcmp(type, "database") == 0) {
+        return snprintf(name, size, "%s", database);
+    }
+    if (strcmp(type, "document") == 0) {
+        return snprintf(name, size, "%s/%s/%s", database, table, key_text);
+    }
+    if (strcmp(type, "transaction") == 0) {
+        return snprintf(name, size, "%s/%s", database, part);
+    }
+    if (strcmp(type, "index") == 0) {
+        return snprintf(name, size, "%s/%s/%s", database, table, part);
+    }
+    return snprintf(name, size, "%s/%s", database, table);
+}
+
+static void resource_add(struct details_builder *builder, const struct polarys_error *err,
+                         const struct error_rule *rule, const struct error_subject *subject,
+                         const char *key_text)
+{
+    char name[2 * (POLARYS_NAME_BYTES_MAX + POLARYS_ERROR_DETAIL_VALUE_MAX) +
+              ERROR_SUBJECT_BYTES_MAX];
+    int size = resource_name_print(name, sizeof(name), rule->resource_type, err, subject, key_text);
     SERVICE_ASSERT(size >= 0 && (size_t)size < sizeof(name));
     Google__Rpc__ResourceInfo info = GOOGLE__RPC__RESOURCE_INFO__INIT;
     info.resource_type = text_borrow(rule->resource_type);
@@ -184,7 +209,7 @@ size_t error_details_encode(const struct polarys_error *err, const struct error_
         precondition_add(&builder, err, key_text);
     }
     if ((rule->details & ERROR_DETAIL_RESOURCE) != 0) {
-        resource_add(&builder, rule, subject, key_text);
+        resource_add(&builder, err, rule, subject, key_text);
     }
 
     Google__Rpc__Status status = GOOGLE__RPC__STATUS__INIT;

@@ -24,6 +24,7 @@ struct error_subject {
     const char *database;
     const char *table;
     struct polarys_slice key;
+    const char *part; /* of an error about an index or a transaction: its name */
 };
 
 /*

@@ -109,7 +109,7 @@ TEST(ErrorDetails, CarryReasonAndDomainForEveryCode)
         polarys_error err = {};
         polarys_fail(&err, static_cast<polarys_code>(code), "what went wrong");
         polarys_error_detail_set(&err, "limit", "%d", 7);
-        error_subject subject = {"shop", "orders", slice_from_text("k1")};
+        error_subject subject = {"shop", "orders", slice_from_text("k1"), nullptr};
         Decoded decoded(err, subject);
         ASSERT_NE(decoded.status_, nullptr);
         EXPECT_EQ(decoded.status_->code, error_rule_get(err.code)->status);
@@ -134,7 +134,8 @@ TEST(ErrorDetails, StayBelowTheirLimitForTheLongestErrors)
 {
     std::string name(POLARYS_NAME_BYTES_MAX, 'n');
     std::string key(POLARYS_KEY_BYTES_MAX, '\xff');
-    error_subject subject = {name.c_str(), name.c_str(), slice_make(key.data(), key.size())};
+    error_subject subject = {name.c_str(), name.c_str(), slice_make(key.data(), key.size()),
+                             name.c_str()};
     for (int code = POLARYS_OK + 1; code < POLARYS_CODE_COUNT; code++) {
         Decoded decoded(Longest(static_cast<polarys_code>(code)), subject);
         ASSERT_NE(decoded.status_, nullptr);
@@ -147,7 +148,7 @@ TEST(ErrorDetails, NameTheFieldThatIsWrong)
     polarys_error err = {};
     polarys_fail(&err, POLARYS_BAD_ARGUMENT, "wrong");
     polarys_error_detail_set(&err, "field", "operations[3].put");
-    error_subject subject = {nullptr, nullptr, slice_make(nullptr, 0)};
+    error_subject subject = {nullptr, nullptr, slice_make(nullptr, 0), nullptr};
     Decoded decoded(err, subject);
     const ProtobufCBinaryData *bytes = decoded.Find("BadRequest");
     ASSERT_NE(bytes, nullptr);
@@ -163,7 +164,7 @@ TEST(ErrorDetails, NameTheResourceThatIsMissing)
 {
     polarys_error err = {};
     polarys_fail(&err, POLARYS_KEY_NOT_FOUND, "gone");
-    error_subject subject = {"", "orders", slice_make("a\x01", 2)};
+    error_subject subject = {"", "orders", slice_make("a\x01", 2), nullptr};
     Decoded decoded(err, subject);
     const ProtobufCBinaryData *bytes = decoded.Find("ResourceInfo");
     ASSERT_NE(bytes, nullptr);
@@ -173,6 +174,45 @@ TEST(ErrorDetails, NameTheResourceThatIsMissing)
     EXPECT_EQ(Text(info->resource_type), "document");
     EXPECT_EQ(Text(info->resource_name), "default/orders/a\\x01");
     google__rpc__resource_info__free_unpacked(info, nullptr);
+}
+
+// The name in ResourceInfo.
+std::string ResourceOf(const polarys_error &err, const error_subject &subject)
+{
+    Decoded decoded(err, subject);
+    const ProtobufCBinaryData *bytes = decoded.Find("ResourceInfo");
+    if (bytes == nullptr) {
+        return "";
+    }
+    Google__Rpc__ResourceInfo *info =
+        google__rpc__resource_info__unpack(nullptr, bytes->len, bytes->data);
+    std::string name = Text(info->resource_type) + " " + Text(info->resource_name);
+    google__rpc__resource_info__free_unpacked(info, nullptr);
+    return name;
+}
+
+TEST(ErrorDetails, NameIndexesAndTransactions)
+{
+    error_subject subject = {"shop", "orders", slice_from_text("mine"), "by_price"};
+    polarys_error err = {};
+    polarys_fail(&err, POLARYS_INDEX_NOT_FOUND, "gone");
+    EXPECT_EQ(ResourceOf(err, subject), "index shop/orders/by_price");
+    polarys_fail(&err, POLARYS_INDEX_BUILDING, "soon");
+    polarys_error_detail_set(&err, "index", "by_date");
+    EXPECT_EQ(ResourceOf(err, subject), "index shop/orders/by_date");
+    polarys_fail(&err, POLARYS_TXN_NOT_FOUND, "over");
+    subject.part = "00ff";
+    EXPECT_EQ(ResourceOf(err, subject), "transaction shop/00ff");
+}
+
+TEST(ErrorDetails, NameTheOtherDocumentOfAUniqueViolation)
+{
+    error_subject subject = {"shop", "orders", slice_from_text("mine"), nullptr};
+    polarys_error err = {};
+    polarys_fail(&err, POLARYS_UNIQUE_VIOLATION, "twice");
+    EXPECT_EQ(ResourceOf(err, subject), "document shop/orders/mine");
+    polarys_error_detail_set(&err, "key", "theirs");
+    EXPECT_EQ(ResourceOf(err, subject), "document shop/orders/theirs");
 }
 
 TEST(ErrorKey, IsShortenedAndPrintable)
