@@ -14,6 +14,7 @@
 #include "service/errors/error_table.h"
 #include "service/server/server.h"
 #include "service/server/timing.h"
+#include "service/server/transactions.h"
 
 enum { LABELS_MAX = 256, LOG2_BUCKETS_SYNC = 24, LOG2_BUCKETS_GROUP = 16 };
 
@@ -207,6 +208,17 @@ static void store_render(struct exposition *out, const struct polarys_db_status 
     exposition_gauge(out, "polarysdb_store_failed", "1 when the log broke.", db->is_failed ? 1 : 0);
 }
 
+static void transactions_render(struct exposition *out, const struct transactions_totals *totals)
+{
+    exposition_gauge(out, "polarysdb_transactions", "Open transactions.", totals->open);
+    exposition_gauge(out, "polarysdb_transactions_waiting",
+                     "Open transactions that wait for a lock.", totals->waiting);
+    exposition_gauge(out, "polarysdb_transaction_locks", "Locks that transactions hold.",
+                     totals->locks);
+    exposition_gauge(out, "polarysdb_transaction_bytes", "Memory that open transactions take.",
+                     totals->bytes);
+}
+
 static uint64_t descriptors_count(void)
 {
     uint64_t count = 0;
@@ -273,7 +285,11 @@ enum polarys_code metrics_render(const struct server *server, char **text, size_
     if (db == NULL) {
         return polarys_fail(err, POLARYS_NO_MEMORY, "no memory for metrics");
     }
+    struct transactions_totals totals;
     enum polarys_code code = polarys_db_status_get(server->db, db, err);
+    if (code == POLARYS_OK) {
+        code = transactions_totals_get(server->db, &totals, err);
+    }
     if (code != POLARYS_OK) {
         free(db);
         return code;
@@ -287,6 +303,7 @@ enum polarys_code metrics_render(const struct server *server, char **text, size_
     log_render(&out, db);
     levels_render(&out, db);
     store_render(&out, db);
+    transactions_render(&out, &totals);
     process_render(&out, server);
     free(db);
     if (out.is_failed) {

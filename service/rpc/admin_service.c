@@ -5,6 +5,9 @@
  */
 #include <stdio.h>
 
+#include "engine/engine_index.h"
+#include "engine/engine_query.h"
+#include "engine/engine_txn.h"
 #include "polarys/v1/admin.pb-c.h"
 #include "service/rpc/handlers.h"
 #include "service/rpc/operation.h"
@@ -12,7 +15,7 @@
 #include "service/server/check.h"
 #include "service/server/server.h"
 
-enum { LIMITS_MAX = CONFIG_SETTINGS_MAX + 16, INFO_FORMATS_MAX = 16, DRAIN_SECONDS_MAX = 3600 };
+enum { LIMITS_MAX = CONFIG_SETTINGS_MAX + 48, INFO_FORMATS_MAX = 16, DRAIN_SECONDS_MAX = 3600 };
 
 static ProtobufCBinaryData text_borrow(const char *text)
 {
@@ -38,6 +41,32 @@ static const struct fixed_limit fixed_limits[] = {
      "documents of one message of a stream, or one larger"},
     {"token_bytes_max", 128, "bytes", "size of a token of an answer's header"},
     {"page_token_bytes_max", 8192, "bytes", "size of a page or resume token"},
+    {"transactions_max", POLARYS_TXNS_MAX, "count", "transactions open at once"},
+    {"transaction_bytes_max", POLARYS_TXN_BYTES_MAX, "bytes",
+     "what one transaction may have read and written"},
+    {"transaction_reads_max", POLARYS_TXN_READS_MAX, "count",
+     "keys and ranges that one transaction may read"},
+    {"transaction_timeout_max", POLARYS_TXN_TIMEOUT_MAX_MS, "ms",
+     "each of the timeouts of a transaction"},
+    {"transact_operations_max", POLARYS_TRANSACT_OPERATIONS_MAX, "count",
+     "comparisons and operations of one Transact"},
+    {"indexes_per_table_max", POLARYS_INDEXES_PER_TABLE_MAX, "count", "indexes of one table"},
+    {"index_fields_max", POLARYS_INDEX_FIELDS_MAX, "count", "fields of one index"},
+    {"index_entries_max", POLARYS_INDEX_ENTRIES_MAX, "count",
+     "entries that one document has in an index"},
+    {"index_key_bytes_max", POLARYS_INDEX_KEY_BYTES_MAX, "bytes",
+     "what of a document an ordered or unique index holds"},
+    {"filter_bytes_max", POLARYS_FILTER_BYTES_MAX, "bytes", "size of a filter"},
+    {"filter_terms_max", POLARYS_FILTER_TERMS_MAX, "count", "terms of a filter"},
+    {"filter_depth_max", POLARYS_FILTER_DEPTH_MAX, "count", "nesting of a filter"},
+    {"order_fields_max", POLARYS_ORDER_FIELDS_MAX, "count", "fields that a query is ordered by"},
+    {"mask_fields_max", POLARYS_MASK_FIELDS_MAX, "count", "paths of a read mask"},
+    {"cursor_bytes_max", POLARYS_CURSOR_BYTES_MAX, "bytes", "size of a cursor of a query"},
+    {"query_memory_max", POLARYS_QUERY_MEMORY_DEFAULT, "bytes",
+     "memory that sorting one answer may take"},
+    {"search_window_max", 10000, "count", "offset and limit of a search together"},
+    {"transact_answer_bytes", 3 << 20, "bytes",
+     "documents of one answer of Transact, or one larger"},
 };
 
 struct info_lists {
@@ -102,8 +131,9 @@ static void formats_collect(struct info_formats *formats)
 
 void admin_get_server_info(struct call *call)
 {
-    static const char *const feature_names[] = {"bulk_write", "export",     "preconditions",
-                                                "snapshots",  "reflection", "health"};
+    static const char *const feature_names[] = {
+        "bulk_write", "export",       "preconditions", "snapshots", "reflection", "health",
+        "transact",   "transactions", "indexes",       "query",     "search",     "explain"};
     enum { FEATURES = sizeof(feature_names) / sizeof(feature_names[0]) };
     struct server *server = call->server;
     call->arena.budget += sizeof(struct info_lists) + PROTO_ARENA_FIRST_BYTES;

@@ -7,6 +7,7 @@
 #include "service/rpc/response.h"
 #include "service/server/server.h"
 #include "service/server/timing.h"
+#include "service/server/transactions.h"
 
 /* All that the response points to. */
 struct status_parts {
@@ -26,6 +27,7 @@ struct status_parts {
     Google__Protobuf__Duration oldest_age;
     Polarys__V1__KeyStatus key;
     Polarys__V1__KeyStatus *key_pointers[1];
+    Polarys__V1__TransactionsStatus transactions;
     Polarys__V1__CallCount calls[METHOD_COUNT_MAX];
     Polarys__V1__CallCount *call_pointers[METHOD_COUNT_MAX];
 };
@@ -104,6 +106,17 @@ static void store_fill(struct status_parts *parts)
     parts->response.keys = parts->key_pointers;
 }
 
+static void transactions_fill(struct status_parts *parts, const struct transactions_totals *totals)
+{
+    polarys__v1__transactions_status__init(&parts->transactions);
+    parts->transactions.open = totals->open;
+    parts->transactions.waiting = totals->waiting;
+    parts->transactions.locks = totals->locks;
+    parts->transactions.used_bytes = totals->bytes;
+    parts->transactions.conflicts = parts->db.conflict_count;
+    parts->response.transactions = &parts->transactions;
+}
+
 static void calls_fill(const struct server *server, struct status_parts *parts)
 {
     size_t count;
@@ -138,7 +151,11 @@ void admin_get_status(struct call *call)
         call_fail_own(call, POLARYS_MEMORY_LIMIT);
         return;
     }
+    struct transactions_totals totals;
     enum polarys_code code = polarys_db_status_get(server->db, &parts->db, &call->error);
+    if (code == POLARYS_OK) {
+        code = transactions_totals_get(server->db, &totals, &call->error);
+    }
     if (code != POLARYS_OK) {
         call_fail_own(call, code);
         return;
@@ -157,6 +174,7 @@ void admin_get_status(struct call *call)
     response->memtable_bytes = parts->db.memtable_bytes;
     resources_fill(parts, proto_memory_used(&server->memory));
     store_fill(parts);
+    transactions_fill(parts, &totals);
     calls_fill(server, parts);
     call_reply(call, response_pack(&response->base));
 }

@@ -37,9 +37,24 @@ void table_get_table(struct call *call);
 void table_list_tables(struct call *call);
 void table_drop_table(struct call *call);
 void table_truncate_table(struct call *call);
+void table_create_index(struct call *call);
+void table_drop_index(struct call *call);
+void table_list_indexes(struct call *call);
+void table_check_index(struct call *call);
+void table_analyze_table(struct call *call);
 
 /* QueryService */
+void query_query(struct call *call);
+void query_search(struct call *call);
 void query_count(struct call *call);
+void query_explain(struct call *call);
+
+/* TransactionService */
+void transaction_transact(struct call *call);
+void transaction_begin(struct call *call);
+void transaction_commit(struct call *call);
+void transaction_rollback(struct call *call);
+void transaction_get(struct call *call);
 
 /* WatchService */
 void watch_watch(struct call *call);

@@ -8,7 +8,9 @@
 #include "service/proto/wire.h"
 #include "service/rpc/consistency.h"
 #include "service/rpc/handlers.h"
+#include "service/rpc/operation.h"
 #include "service/rpc/response.h"
+#include "service/rpc/txn_call.h"
 #include "service/server/check.h"
 #include "service/server/server.h"
 #include "service/server/timing.h"
@@ -59,8 +61,15 @@ static bool get_try(struct call *call, unsigned flags)
 {
     struct polarys_read_options options = {.version = call->read_version, .flags = flags};
     struct polarys_document document = {0};
-    enum polarys_code code = polarys_db_get(call->server->db, call->database, call->table,
-                                            call->key, &options, &document, &call->error);
+    const Polarys__V1__GetRequest *request = call->request;
+    enum polarys_code code;
+    if (call->txn != NULL) {
+        code = polarys_txn_get(call->txn, call->table, call->key, request->for_update, flags,
+                               &document, &call->error);
+    } else {
+        code = polarys_db_get(call->server->db, call->database, call->table, call->key, &options,
+                              &document, &call->error);
+    }
     if (code == POLARYS_WOULD_BLOCK) {
         polarys_error_clear(&call->error);
         return false;
@@ -81,8 +90,37 @@ static void get_from_files(void *context)
     SERVICE_ASSERT(is_answered);
 }
 
+static void get_locked(struct call *call)
+{
+    txn_call_run(call, get_try);
+}
+
+static enum polarys_lock_mode lock_mode(bool is_for_update)
+{
+    return is_for_update ? POLARYS_LOCK_EXCLUSIVE : POLARYS_LOCK_SHARED;
+}
+
+/* What is read for an update must be read within a transaction. */
+static bool for_update_is_bad(struct call *call, bool is_for_update)
+{
+    if (!is_for_update || call->txn != NULL) {
+        return false;
+    }
+    call_fail_own(call,
+                  operation_bad(&call->error, "for_update", "is for calls within a transaction"));
+    return true;
+}
+
 void kv_get(struct call *call)
 {
+    const Polarys__V1__GetRequest *request = call->request;
+    if (for_update_is_bad(call, request->for_update)) {
+        return;
+    }
+    if (call->txn != NULL) {
+        txn_call_lock_key(call, call->key, lock_mode(request->for_update), get_locked);
+        return;
+    }
     if (!get_try(call, POLARYS_READ_MEMORY_ONLY)) {
         call_execute(call, get_from_files);
     }
@@ -111,7 +149,7 @@ static void batch_get_release(struct call *call)
         }
     }
     state->done = 0;
-    if (state->has_lease) {
+    if (state->has_lease) { /* of no call within a transaction */
         polarys_snapshot_release(call->server->db, state->lease_id);
         state->has_lease = false;
     }
@@ -135,7 +173,8 @@ static grpc_slice batch_get_response(const struct call *call)
     const Polarys__V1__BatchGetRequest *request = call->request;
     const struct batch_get *state = call->state;
     struct response_header header;
-    response_header_make(call->server, state->version, &header);
+    uint64_t seen = state->version != 0 ? state->version : polarys_db_version(call->server->db);
+    response_header_make(call->server, seen, &header);
     size_t size = wire_block_size(BATCH_HEADER, header.size) +
                   wire_uint_size(BATCH_VERSION, state->version) + batch_keys_size(request, state);
     for (size_t i = 0; i < state->done; i++) {
@@ -172,8 +211,23 @@ static bool is_full(const struct batch_get *state)
  */
 static bool has_expired(const struct call *call, const struct polarys_document *document)
 {
-    return call->read_version == POLARYS_VERSION_NEWEST && document->value.expires_at_ms != 0 &&
-           document->value.expires_at_ms <= timing_wall_ms();
+    return call->txn == NULL && call->read_version == POLARYS_VERSION_NEWEST &&
+           document->value.expires_at_ms != 0 && document->value.expires_at_ms <= timing_wall_ms();
+}
+
+/* Key `i` of the request, as of the state's version or as the transaction sees it. */
+static enum polarys_code batch_key_get(struct call *call, size_t i, unsigned flags)
+{
+    const Polarys__V1__BatchGetRequest *request = call->request;
+    struct batch_get *state = call->state;
+    struct polarys_read_options options = {.version = state->version, .flags = flags};
+    call->key = slice_make(request->keys[i].data, request->keys[i].len);
+    if (call->txn != NULL) {
+        return polarys_txn_get(call->txn, call->table, call->key, request->for_update, flags,
+                               &state->documents[i], &call->error);
+    }
+    return polarys_db_get(call->server->db, call->database, call->table, call->key, &options,
+                          &state->documents[i], &call->error);
 }
 
 /* Looks keys up until all are, the answer is full, or (false) a file would be needed. */
@@ -181,13 +235,9 @@ static bool batch_get_try(struct call *call, unsigned flags)
 {
     const Polarys__V1__BatchGetRequest *request = call->request;
     struct batch_get *state = call->state;
-    struct polarys_read_options options = {.version = state->version, .flags = flags};
     while (state->done < request->n_keys && !is_full(state)) {
         size_t i = state->done;
-        call->key = slice_make(request->keys[i].data, request->keys[i].len);
-        enum polarys_code code =
-            polarys_db_get(call->server->db, call->database, call->table, call->key, &options,
-                           &state->documents[i], &call->error);
+        enum polarys_code code = batch_key_get(call, i, flags);
         if (code == POLARYS_WOULD_BLOCK) {
             polarys_error_clear(&call->error);
             return false;
@@ -215,6 +265,9 @@ static bool batch_get_try(struct call *call, unsigned flags)
         state->done++;
     }
     polarys_error_clear(&call->error);
+    if (call->txn != NULL) {
+        state->version = polarys_txn_version(call->txn);
+    }
     grpc_slice message = batch_get_response(call);
     batch_get_release(call);
     call_reply(call, message);
@@ -251,6 +304,10 @@ static enum polarys_code batch_get_begin(struct call *call, struct polarys_error
     }
     memset(documents, 0, request->n_keys * sizeof(*documents));
     *state = (struct batch_get){.documents = documents, .is_found = is_found};
+    if (call->txn != NULL) {
+        call->state = state;
+        return POLARYS_OK;
+    }
     enum polarys_code code =
         polarys_snapshot_acquire(call->server->db, call->read_version, BATCH_LEASE_MS,
                                  &state->lease_id, &state->version, err);
@@ -261,11 +318,52 @@ static enum polarys_code batch_get_begin(struct call *call, struct polarys_error
     return code;
 }
 
+static void batch_get_locked(struct call *call)
+{
+    txn_call_run(call, batch_get_try);
+}
+
+/* Locks the keys in their order, where the transaction locks what it reads so. */
+static void batch_get_within_transaction(struct call *call)
+{
+    const Polarys__V1__BatchGetRequest *request = call->request;
+    size_t count = call->is_txn_locking && (request->for_update || call->is_txn_serializable)
+                       ? request->n_keys
+                       : 0;
+    struct polarys_lock_wanted *locks = NULL;
+    if (count > 0) {
+        call->arena.budget += count * sizeof(*locks) + PROTO_ARENA_FIRST_BYTES;
+        locks = proto_arena_alloc(&call->arena, count * sizeof(*locks));
+        if (locks == NULL) {
+            polarys_fail(&call->error, POLARYS_MEMORY_LIMIT, "no memory to lock %zu keys", count);
+            call_fail(call, &call->error);
+            return;
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        locks[i] = (struct polarys_lock_wanted){
+            .table = call->table,
+            .start = slice_make(request->keys[i].data, request->keys[i].len),
+            .is_key = true,
+            .mode = lock_mode(request->for_update),
+        };
+    }
+    txn_call_lock(call, locks, count, batch_get_locked);
+}
+
 void kv_batch_get(struct call *call)
 {
+    const Polarys__V1__BatchGetRequest *request = call->request;
+    if (for_update_is_bad(call, request->for_update)) {
+        return;
+    }
     enum polarys_code code = batch_get_begin(call, &call->error);
     if (code != POLARYS_OK) {
         call_fail_own(call, code);
+        return;
+    }
+    if (call->txn != NULL) {
+        batch_get_within_transaction(call);
         return;
     }
     if (!batch_get_try(call, POLARYS_READ_MEMORY_ONLY)) {

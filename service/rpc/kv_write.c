@@ -7,6 +7,7 @@
 #include "service/rpc/handlers.h"
 #include "service/rpc/operation.h"
 #include "service/rpc/response.h"
+#include "service/rpc/txn_write.h"
 #include "service/server/dispatch.h"
 #include "service/server/server.h"
 
@@ -19,8 +20,26 @@ static void write_end(struct call *call, enum polarys_code code)
     call_submit(call, call_submit_done);
 }
 
+static void put_within_transaction(struct call *call)
+{
+    const Polarys__V1__PutRequest *request = call->request;
+    Polarys__V1__PutOperation put = POLARYS__V1__PUT_OPERATION__INIT;
+    put.key = request->key;
+    put.value = request->value;
+    put.expire_time = request->expire_time;
+    Polarys__V1__WriteOperation operation = POLARYS__V1__WRITE_OPERATION__INIT;
+    operation.precondition = request->precondition;
+    operation.operation_case = POLARYS__V1__WRITE_OPERATION__OPERATION_PUT;
+    operation.put = &put;
+    txn_write_one(call, &operation, false);
+}
+
 void kv_put(struct call *call)
 {
+    if (call->txn != NULL) {
+        put_within_transaction(call);
+        return;
+    }
     const Polarys__V1__PutRequest *request = call->request;
     struct polarys_error *err = &call->error;
     struct polarys_value value;
@@ -57,8 +76,34 @@ static enum polarys_code update_expiry_take(const Polarys__V1__UpdateRequest *re
     }
 }
 
+/* The two messages have the same expiry under other names. */
+static void update_within_transaction(struct call *call)
+{
+    const Polarys__V1__UpdateRequest *request = call->request;
+    Polarys__V1__UpdateOperation update = POLARYS__V1__UPDATE_OPERATION__INIT;
+    update.key = request->key;
+    update.json_patch = request->json_patch;
+    if (request->expiry_case == POLARYS__V1__UPDATE_REQUEST__EXPIRY_EXPIRE_TIME) {
+        update.expiry_case = POLARYS__V1__UPDATE_OPERATION__EXPIRY_EXPIRE_TIME;
+        update.expire_time = request->expire_time;
+    } else if (request->expiry_case == POLARYS__V1__UPDATE_REQUEST__EXPIRY_CLEAR_EXPIRE_TIME) {
+        update.expiry_case = POLARYS__V1__UPDATE_OPERATION__EXPIRY_CLEAR_EXPIRE_TIME;
+        update.clear_expire_time = request->clear_expire_time;
+    }
+    Polarys__V1__WriteOperation operation = POLARYS__V1__WRITE_OPERATION__INIT;
+    operation.precondition = request->precondition;
+    operation.operation_case = POLARYS__V1__WRITE_OPERATION__OPERATION_UPDATE;
+    operation.update = &update;
+    call->field_hint = "json_patch";
+    txn_write_one(call, &operation, true);
+}
+
 void kv_update(struct call *call)
 {
+    if (call->txn != NULL) {
+        update_within_transaction(call);
+        return;
+    }
     static const struct polarys_precondition is_there = {.kind = POLARYS_PRECONDITION_MUST_EXIST};
     const Polarys__V1__UpdateRequest *request = call->request;
     struct polarys_error *err = &call->error;
@@ -86,8 +131,24 @@ void kv_update(struct call *call)
     write_end(call, code);
 }
 
+static void delete_within_transaction(struct call *call)
+{
+    const Polarys__V1__DeleteRequest *request = call->request;
+    Polarys__V1__DeleteOperation delete_one = POLARYS__V1__DELETE_OPERATION__INIT;
+    delete_one.key = request->key;
+    Polarys__V1__WriteOperation operation = POLARYS__V1__WRITE_OPERATION__INIT;
+    operation.precondition = request->precondition;
+    operation.operation_case = POLARYS__V1__WRITE_OPERATION__OPERATION_DELETE;
+    operation.delete_ = &delete_one;
+    txn_write_one(call, &operation, false);
+}
+
 void kv_delete(struct call *call)
 {
+    if (call->txn != NULL) {
+        delete_within_transaction(call);
+        return;
+    }
     const Polarys__V1__DeleteRequest *request = call->request;
     struct polarys_error *err = &call->error;
     enum polarys_code code = call_batch_begin(call, err);
@@ -197,6 +258,10 @@ void kv_batch_write(struct call *call)
                             request->n_operations, POLARYS_BATCH_OPERATIONS_MAX);
         polarys_error_detail_set(err, "limit", "batch_operations_max");
     }
+    if (code == POLARYS_OK && call->txn != NULL) {
+        txn_write_batch(call);
+        return;
+    }
     if (code == POLARYS_OK) {
         code = call_batch_begin(call, err);
     }
@@ -215,6 +280,17 @@ void kv_batch_write(struct call *call)
     call_submit(call, batch_write_done);
 }
 
+static void delete_range_within_transaction(struct call *call)
+{
+    const Polarys__V1__DeleteRangeRequest *request = call->request;
+    Polarys__V1__DeleteRangeOperation range = POLARYS__V1__DELETE_RANGE_OPERATION__INIT;
+    range.range = request->range;
+    Polarys__V1__WriteOperation operation = POLARYS__V1__WRITE_OPERATION__INIT;
+    operation.operation_case = POLARYS__V1__WRITE_OPERATION__OPERATION_DELETE_RANGE;
+    operation.delete_range = &range;
+    txn_write_one(call, &operation, false);
+}
+
 void kv_delete_range(struct call *call)
 {
     const Polarys__V1__DeleteRangeRequest *request = call->request;
@@ -224,6 +300,10 @@ void kv_delete_range(struct call *call)
     if (request->range == NULL) {
         code = operation_bad(err, "range", "is not set; an empty one means the whole table");
         call_fail_own(call, code);
+        return;
+    }
+    if (call->txn != NULL) {
+        delete_range_within_transaction(call);
         return;
     }
     code = operation_range_take(request->range, &range, err);

@@ -8,6 +8,7 @@
 #include "service/rpc/handlers.h"
 #include "service/rpc/page_token.h"
 #include "service/rpc/scan_reader.h"
+#include "service/rpc/txn_call.h"
 #include "service/server/check.h"
 #include "service/server/server.h"
 
@@ -92,7 +93,7 @@ static enum polarys_code token_take(struct call *call, struct page_token *token,
     }
     enum polarys_code code =
         page_token_decode(call, slice_make(bytes, size), "page_token", token, err);
-    if (code == POLARYS_OK) {
+    if (code == POLARYS_OK && call->txn == NULL) {
         call->read_version = token->version;
     }
     return code;
@@ -126,9 +127,14 @@ static enum polarys_code list_open(struct call *call, struct polarys_error *err)
     return code;
 }
 
-void kv_list_documents(struct call *call)
+static void list_begin(struct call *call)
 {
     enum polarys_code code = list_open(call, &call->error);
+    if (code == POLARYS_WOULD_BLOCK && call->txn != NULL) {
+        polarys_error_clear(&call->error);
+        txn_call_await(call, list_begin);
+        return;
+    }
     if (code != POLARYS_OK) {
         call_fail_own(call, code);
         return;
@@ -136,4 +142,10 @@ void kv_list_documents(struct call *call)
     if (!page_try(call)) {
         call_execute(call, page_from_files);
     }
+}
+
+void kv_list_documents(struct call *call)
+{
+    const Polarys__V1__ListDocumentsRequest *request = call->request;
+    scan_reader_lock(call, request->range, list_begin);
 }

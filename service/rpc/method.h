@@ -35,6 +35,7 @@ enum method_flag {
     METHOD_WHILE_DRAINING = 1 << 2,    /* served when others are refused */
     METHOD_WATCH_CLOSE = 1 << 3,       /* unary, but learns of the client giving up */
     METHOD_HOT = 1 << 4,               /* many calls are kept requested */
+    METHOD_TXN_ITSELF = 1 << 5,        /* ends or describes the transaction rather than uses it */
 };
 
 /* Offsets in the request; 0: it has no such field (the base stands there). */

@@ -9,6 +9,7 @@
 #include "polarys/v1/kv.pb-c.h"
 #include "polarys/v1/query.pb-c.h"
 #include "polarys/v1/table.pb-c.h"
+#include "polarys/v1/transaction.pb-c.h"
 #include "polarys/v1/watch.pb-c.h"
 #include "service/rpc/handlers.h"
 #include "service/rpc/method.h"
@@ -18,6 +19,7 @@
 #define TABLE "/polarys.v1.TableService/"
 #define QUERY "/polarys.v1.QueryService/"
 #define WATCH "/polarys.v1.WatchService/"
+#define TXN "/polarys.v1.TransactionService/"
 #define ADMIN "/polarys.v1.AdminService/"
 #define HEALTH "/grpc.health.v1.Health/"
 
@@ -49,6 +51,14 @@
 #define FIELDS_TABLE_CHANGE(m)                                                                     \
     {                                                                                              \
         AT(m, database), AT(m, table), 0, 0, 0, AT(m, durability), AT(m, request_id)               \
+    }
+#define FIELDS_TABLE(m)                                                                            \
+    {                                                                                              \
+        AT(m, database), AT(m, table), 0, 0, 0, 0, 0                                               \
+    }
+#define FIELDS_TXN(m)                                                                              \
+    {                                                                                              \
+        AT(m, database), 0, 0, 0, AT(m, transaction), 0, 0                                         \
     }
 #define FIELDS_NONE                                                                                \
     {                                                                                              \
@@ -126,8 +136,59 @@ static const struct method methods[] = {
      &polarys__v1__truncate_table_request__descriptor, table_truncate_table,
      FIELDS_TABLE_CHANGE(TruncateTableRequest)},
 
-    {QUERY "Count", METHOD_BLOCKING, AUTHORIZE_READ, METHOD_WATCH_CLOSE,
+    {TABLE "CreateIndex", METHOD_UNARY, AUTHORIZE_SCHEMA, METHOD_WATCH_CLOSE,
+     &polarys__v1__create_index_request__descriptor, table_create_index,
+     FIELDS_TABLE_CHANGE(CreateIndexRequest)},
+    {TABLE "DropIndex", METHOD_BLOCKING, AUTHORIZE_SCHEMA, 0,
+     &polarys__v1__drop_index_request__descriptor, table_drop_index,
+     FIELDS_TABLE_CHANGE(DropIndexRequest)},
+    {TABLE "ListIndexes",
+     METHOD_BLOCKING,
+     AUTHORIZE_LIST,
+     0,
+     &polarys__v1__list_indexes_request__descriptor,
+     table_list_indexes,
+     {AT(ListIndexesRequest, database), AT(ListIndexesRequest, table), 0,
+      AT(ListIndexesRequest, consistency), 0, 0, 0}},
+    {TABLE "CheckIndex", METHOD_BLOCKING, AUTHORIZE_READ, METHOD_WATCH_CLOSE,
+     &polarys__v1__check_index_request__descriptor, table_check_index,
+     FIELDS_TABLE(CheckIndexRequest)},
+
+    {QUERY "Query", METHOD_STREAM, AUTHORIZE_READ, 0, &polarys__v1__query_request__descriptor,
+     query_query, FIELDS_READ(QueryRequest)},
+    {QUERY "Search", METHOD_STREAM, AUTHORIZE_READ, 0, &polarys__v1__search_request__descriptor,
+     query_search, FIELDS_READ(SearchRequest)},
+    {QUERY "Count", METHOD_UNARY, AUTHORIZE_READ, METHOD_WATCH_CLOSE,
      &polarys__v1__count_request__descriptor, query_count, FIELDS_READ(CountRequest)},
+
+    {TXN "Transact",
+     METHOD_UNARY,
+     AUTHORIZE_READ, /* the handler checks each operation */
+     METHOD_TABLE_OPTIONAL,
+     &polarys__v1__transact_request__descriptor,
+     transaction_transact,
+     {AT(TransactRequest, database), AT(TransactRequest, table), 0, 0, 0,
+      AT(TransactRequest, durability), AT(TransactRequest, request_id)}},
+    {TXN "BeginTransaction",
+     METHOD_UNARY,
+     AUTHORIZE_READ,
+     0,
+     &polarys__v1__begin_transaction_request__descriptor,
+     transaction_begin,
+     {AT(BeginTransactionRequest, database), 0, 0, 0, 0, 0, 0}},
+    {TXN "Commit",
+     METHOD_UNARY,
+     AUTHORIZE_READ,
+     METHOD_TXN_ITSELF,
+     &polarys__v1__commit_request__descriptor,
+     transaction_commit,
+     {AT(CommitRequest, database), 0, 0, 0, AT(CommitRequest, transaction),
+      AT(CommitRequest, durability), 0}},
+    {TXN "Rollback", METHOD_UNARY, AUTHORIZE_READ, METHOD_TXN_ITSELF,
+     &polarys__v1__rollback_request__descriptor, transaction_rollback, FIELDS_TXN(RollbackRequest)},
+    {TXN "GetTransaction", METHOD_BLOCKING, AUTHORIZE_READ, METHOD_TXN_ITSELF,
+     &polarys__v1__get_transaction_request__descriptor, transaction_get,
+     FIELDS_TXN(GetTransactionRequest)},
 
     {WATCH "Watch",
      METHOD_STREAM,

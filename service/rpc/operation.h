@@ -19,6 +19,18 @@ NODISCARD enum polarys_code operation_value_take(const Polarys__V1__Value *from,
                                                  struct polarys_value *value,
                                                  struct polarys_error *err);
 
+/* What has to hold. *has_condition is false where `from` is NULL or has nothing set. Errors:
+ * BAD_ARGUMENT. */
+NODISCARD enum polarys_code operation_condition_take(const Polarys__V1__Precondition *from,
+                                                     struct polarys_precondition *condition,
+                                                     bool *has_condition,
+                                                     struct polarys_error *err);
+
+/* A time of a millisecond up to ms_max; 0 where it is not set. Errors: BAD_ARGUMENT of `field`. */
+NODISCARD enum polarys_code operation_duration_take(const Google__Protobuf__Duration *from,
+                                                    const char *field, uint32_t ms_max,
+                                                    uint32_t *ms, struct polarys_error *err);
+
 /* Adds a precondition to `batch` unless `from` is NULL or has nothing set. Errors: BAD_ARGUMENT,
  * those of polarys_batch_require. */
 NODISCARD enum polarys_code operation_require(struct polarys_batch *batch, const char *table,
@@ -45,6 +57,25 @@ struct polarys_slice operation_key_after(struct polarys_slice prefix, uint8_t *b
  * long. */
 NODISCARD enum polarys_code operation_range_take(const Polarys__V1__KeyRange *from,
                                                  struct operation_range *range,
+                                                 struct polarys_error *err);
+
+/*
+ * Operations without their tables, borrowed from the message, and from `range` where they are of a
+ * range; `to` is zeroed before. Errors: BAD_ARGUMENT, BAD_KEY (a bound that is too long).
+ */
+NODISCARD enum polarys_code operation_put_take(const Polarys__V1__PutOperation *from,
+                                               struct polarys_transact_operation *to,
+                                               struct polarys_error *err);
+NODISCARD enum polarys_code operation_update_take(const Polarys__V1__UpdateOperation *from,
+                                                  struct polarys_transact_operation *to,
+                                                  struct polarys_error *err);
+NODISCARD enum polarys_code operation_delete_range_take(
+    const Polarys__V1__DeleteRangeOperation *from, struct operation_range *range,
+    struct polarys_transact_operation *to, struct polarys_error *err);
+/* Zeroes `to` itself; range->is_empty is set for every kind. */
+NODISCARD enum polarys_code operation_write_take(const Polarys__V1__WriteOperation *from,
+                                                 struct operation_range *range,
+                                                 struct polarys_transact_operation *to,
                                                  struct polarys_error *err);
 
 /* Adds one operation of a BatchWrite, on `table`, to the call's batch. Errors: as the engine's

@@ -44,6 +44,10 @@ uint64_t page_token_digest(const struct call *call, const Polarys__V1__KeyRange 
     } else {
         digest = digest_add(digest_add(digest_add(digest, NULL, 0), NULL, 0), NULL, 0);
     }
+    if (call->has_txn_id) {
+        /* What a transaction sees, nobody else does. */
+        digest = digest_add(digest, call->txn_id, POLARYS_TXN_ID_SIZE);
+    }
     uint8_t flags = (uint8_t)((is_reverse ? 1 : 0) | (is_keys_only ? 2 : 0));
     return digest_add(digest, &flags, 1);
 }

@@ -94,10 +94,11 @@ void response_header_fill(const struct server *server, uint64_t seen, uint8_t *t
     header->token = binary_borrow(token, SERVER_TOKEN_SIZE);
 }
 
-grpc_slice response_commit(const struct server *server, uint64_t version)
+/* `seen` is for the token. */
+static grpc_slice commit_encode(const struct server *server, uint64_t seen, uint64_t version)
 {
     struct response_header header;
-    response_header_make(server, version, &header);
+    response_header_make(server, seen, &header);
     size_t size =
         wire_block_size(COMMIT_HEADER, header.size) + wire_uint_size(COMMIT_VERSION, version);
     grpc_slice slice = grpc_slice_malloc(size);
@@ -106,6 +107,16 @@ grpc_slice response_commit(const struct server *server, uint64_t version)
     at = wire_uint_put(at, COMMIT_VERSION, version);
     SERVICE_ASSERT(at == GRPC_SLICE_END_PTR(slice));
     return slice;
+}
+
+grpc_slice response_commit(const struct server *server, uint64_t version)
+{
+    return commit_encode(server, version, version);
+}
+
+grpc_slice response_uncommitted(const struct server *server)
+{
+    return commit_encode(server, polarys_db_version(server->db), 0);
 }
 
 grpc_slice response_pack(const ProtobufCMessage *message)
@@ -143,6 +154,13 @@ void response_time_fill(uint64_t unix_ms, Google__Protobuf__Timestamp *time)
     google__protobuf__timestamp__init(time);
     time->seconds = (int64_t)(unix_ms / 1000);
     time->nanos = (int32_t)(unix_ms % 1000 * 1000000);
+}
+
+void response_duration_fill(uint64_t ns, Google__Protobuf__Duration *duration)
+{
+    google__protobuf__duration__init(duration);
+    duration->seconds = (int64_t)(ns / 1000000000);
+    duration->nanos = (int32_t)(ns % 1000000000);
 }
 
 static uint32_t value_field(const struct polarys_value *value)

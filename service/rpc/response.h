@@ -37,6 +37,9 @@ void response_header_fixed_make(struct server *server);
 /* {header = 1, version = 2}: Put, Update, Delete and their like. */
 grpc_slice response_commit(const struct server *server, uint64_t version);
 
+/* The same of a write within a transaction, which has no version yet. */
+grpc_slice response_uncommitted(const struct server *server);
+
 /* A packed message. */
 grpc_slice response_pack(const ProtobufCMessage *message);
 
@@ -45,6 +48,8 @@ size_t response_time_size(uint32_t field, uint64_t unix_ms);
 uint8_t *response_time_put(uint8_t *at, uint32_t field, uint64_t unix_ms);
 /* The same for protobuf-c. */
 void response_time_fill(uint64_t unix_ms, Google__Protobuf__Timestamp *time);
+/* A Duration of nanoseconds. */
+void response_duration_fill(uint64_t ns, Google__Protobuf__Duration *duration);
 
 /* A Document inside field `field`, with tag and length. */
 size_t response_document_size(uint32_t field, const struct polarys_document *document,

@@ -8,6 +8,7 @@
 
 #include "service/proto/wire.h"
 #include "service/rpc/response.h"
+#include "service/rpc/txn_call.h"
 #include "service/server/check.h"
 #include "service/server/server.h"
 #include "service/server/timing.h"
@@ -17,7 +18,10 @@ enum { FIELD_HEADER = 1, FIELD_VERSION = 2, FIELD_DOCUMENTS = 3, HEAD_BYTES_MAX 
 enum polarys_code scan_reader_create(struct call *call, struct scan_reader **out,
                                      struct polarys_error *err)
 {
-    struct scan_reader *reader = proto_arena_alloc(&call->arena, sizeof(*reader));
+    struct scan_reader *reader = call->state; /* of an attempt before */
+    if (reader == NULL) {
+        reader = proto_arena_alloc(&call->arena, sizeof(*reader));
+    }
     *out = reader;
     if (reader == NULL) {
         return polarys_fail(err, POLARYS_MEMORY_LIMIT, "no memory for a scan");
@@ -69,6 +73,28 @@ static void range_cut(struct operation_range *range, bool is_reverse, struct pol
     range->is_empty |= range->end.size > 0 && slice_compare(range->start, range->end) >= 0;
 }
 
+void scan_reader_lock(struct call *call, const Polarys__V1__KeyRange *range,
+                      void (*next)(struct call *call))
+{
+    if (call->txn == NULL || !call->is_txn_locking) {
+        next(call);
+        return;
+    }
+    call->arena.budget += sizeof(struct operation_range) + PROTO_ARENA_FIRST_BYTES;
+    struct operation_range *bounds = proto_arena_alloc(&call->arena, sizeof(*bounds));
+    if (bounds == NULL) {
+        polarys_fail(&call->error, POLARYS_MEMORY_LIMIT, "no memory to lock a range");
+        call_fail(call, &call->error);
+        return;
+    }
+    struct polarys_error ignored = POLARYS_ERROR_INIT;
+    if (operation_range_take(range, bounds, &ignored) != POLARYS_OK || bounds->is_empty) {
+        next(call);
+        return;
+    }
+    txn_call_lock_range(call, bounds->start, bounds->end, POLARYS_LOCK_SHARED, next);
+}
+
 enum polarys_code scan_reader_open(struct call *call, struct scan_reader *reader,
                                    const Polarys__V1__KeyRange *range, bool is_reverse,
                                    struct polarys_slice after_key, struct polarys_error *err)
@@ -92,6 +118,7 @@ enum polarys_code scan_reader_open(struct call *call, struct scan_reader *reader
         .is_reverse = is_reverse,
         .version = call->read_version,
         .flags = reader->flags,
+        .txn = call->txn,
     };
     if (bounds.is_empty) {
         /* Opened all the same, for the errors and the version: on bounds that no key can be

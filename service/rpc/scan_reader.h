@@ -71,8 +71,15 @@ struct scan_reader {
 NODISCARD enum polarys_code scan_reader_create(struct call *call, struct scan_reader **out,
                                                struct polarys_error *err);
 /*
+ * Locks the range for the call's transaction, if it takes such locks, then calls `next`. On the
+ * worker. An ill range is left to scan_reader_open to tell.
+ */
+void scan_reader_lock(struct call *call, const Polarys__V1__KeyRange *range,
+                      void (*next)(struct call *call));
+/*
  * Opens the range, at the call's read_version, after `after_key` in the direction of reading
- * (empty: from its beginning). Errors: as polarys_scan_open; BAD_KEY.
+ * (empty: from its beginning), or as the call's transaction sees it. Errors: as polarys_scan_open;
+ * BAD_KEY; WOULD_BLOCK where another call of the transaction is under way: open it again.
  */
 NODISCARD enum polarys_code scan_reader_open(struct call *call, struct scan_reader *reader,
                                              const Polarys__V1__KeyRange *range, bool is_reverse,

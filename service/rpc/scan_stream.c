@@ -11,6 +11,7 @@
 #include "service/rpc/handlers.h"
 #include "service/rpc/page_token.h"
 #include "service/rpc/scan_reader.h"
+#include "service/rpc/txn_call.h"
 #include "service/server/check.h"
 #include "service/server/server.h"
 #include "service/server/timing.h"
@@ -221,7 +222,9 @@ static enum polarys_code scan_open(struct call *call, struct polarys_error *err)
         if (code != POLARYS_OK) {
             return code;
         }
-        call->read_version = token.version;
+        if (call->txn == NULL) {
+            call->read_version = token.version;
+        }
     }
     code = scan_reader_open(call, reader, request->range, request->reverse, token.last_key, err);
     if (code == POLARYS_HISTORY_PRUNED && request->resume_token.len > 0) {
@@ -232,9 +235,21 @@ static enum polarys_code scan_open(struct call *call, struct polarys_error *err)
     return code;
 }
 
+static void scan_begin(struct call *call)
+{
+    enum polarys_code code = scan_open(call, &call->error);
+    if (code == POLARYS_WOULD_BLOCK && call->txn != NULL) {
+        polarys_error_clear(&call->error);
+        txn_call_await(call, scan_begin);
+        return;
+    }
+    stream_begin(call, code);
+}
+
 void kv_scan(struct call *call)
 {
-    stream_begin(call, scan_open(call, &call->error));
+    const Polarys__V1__ScanRequest *request = call->request;
+    scan_reader_lock(call, request->range, scan_begin);
 }
 
 static enum polarys_code export_open(struct call *call, struct polarys_error *err)

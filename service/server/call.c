@@ -92,6 +92,12 @@ static void call_fields_reset(struct call *call)
     call->write_options = (struct polarys_write_options){0};
     call->key = slice_make(NULL, 0);
     call->field_hint = NULL;
+    call->part = NULL;
+    call->has_txn_id = false;
+    call->is_txn_locking = false;
+    call->is_txn_serializable = false;
+    call->txn_step = NULL;
+    call->resume = NULL;
     call->state = NULL;
     call->released = NULL;
     call->tick = NULL;
@@ -125,6 +131,8 @@ static void call_release(struct call *call)
     if (call->released != NULL) {
         call->released(call);
     }
+    polarys_txn_release(call->txn);
+    call->txn = NULL;
     if (polarys_log_level_get() == POLARYS_LOG_DEBUG) {
         polarys_log(POLARYS_LOG_DEBUG, "rpc", "call %u-%llu %s ended with status %d after %llu us",
                     worker->index, (unsigned long long)call->id,
@@ -224,9 +232,13 @@ enum polarys_code call_batch_begin(struct call *call, struct polarys_error *err)
     return polarys_batch_create(call->server->db, call->database, &call->batch, err);
 }
 
-void call_submit(struct call *call, void (*done)(void *call, enum polarys_code code,
-                                                 const struct polarys_write_result *result,
-                                                 const struct polarys_error *err))
+void call_wait(struct call *call, void (*resume)(struct call *call))
+{
+    call->resume = resume;
+    worker_call_wait(call->worker, call);
+}
+
+bool call_submit_begin(struct call *call)
 {
     struct server *server = call->server;
     uint64_t waiting = __atomic_add_fetch(&server->writes_waiting, 1, __ATOMIC_RELAXED);
@@ -237,9 +249,18 @@ void call_submit(struct call *call, void (*done)(void *call, enum polarys_code c
                      (unsigned long long)(waiting - 1));
         polarys_error_detail_set(&call->error, "limit", "buffer_size");
         call_fail_own(call, POLARYS_WRITE_STALL);
-        return;
+        return false;
     }
     call->write_options.deadline_ns = call->end_ns;
     call->worker->has_submitted = true;
-    polarys_batch_submit(call->batch, &call->write_options, done, call);
+    return true;
+}
+
+void call_submit(struct call *call, void (*done)(void *call, enum polarys_code code,
+                                                 const struct polarys_write_result *result,
+                                                 const struct polarys_error *err))
+{
+    if (call_submit_begin(call)) {
+        polarys_batch_submit(call->batch, &call->write_options, done, call);
+    }
 }

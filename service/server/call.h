@@ -15,6 +15,7 @@
 #include <grpc/grpc.h>
 
 #include "engine/engine.h"
+#include "engine/engine_txn.h"
 #include "service/proto/arena.h"
 #include "service/rpc/method.h"
 
@@ -57,6 +58,15 @@ struct call {
     struct polarys_write_options write_options;
     const char *field_hint;   /* the field that an error of the engine is about; may be NULL */
     struct polarys_slice key; /* for messages; may be empty */
+    const char *part;         /* the same: an index or a transaction's id; may be NULL */
+
+    /* The transaction that it is part of. Filled by the dispatcher, but where the method does it. */
+    struct polarys_txn *txn; /* NULL: none; a reference, given back when the call is pooled */
+    uint8_t txn_id[POLARYS_TXN_ID_SIZE];
+    bool has_txn_id;
+    bool is_txn_locking; /* pessimistic */
+    bool is_txn_serializable;
+    void *txn_step; /* of txn_call.c */
 
     /* What it works with. */
     struct proto_arena arena;
@@ -66,6 +76,7 @@ struct call {
     void (*released)(
         struct call *call); /* called on the worker before the call is pooled; may be NULL */
     void (*tick)(struct call *call, uint64_t now_ns); /* streams: about every 100 ms; may be NULL */
+    void (*resume)(struct call *call);                /* of call_wait */
 
     /* How it is answered. */
     struct call_event on_request;
@@ -143,6 +154,13 @@ void call_post_handler_set(struct call *call, void (*fire)(struct call *call, bo
 void call_execute(struct call *call, void (*function)(void *call));
 
 /*
+ * On the worker: calls `resume` there after a short while, and again by each call of this. Who
+ * waits looks at call_is_late and call_is_cancelled itself. The call is failed here when too many
+ * wait.
+ */
+void call_wait(struct call *call, void (*resume)(struct call *call));
+
+/*
  * The payload's bytes, borrowed while the payload lives or until the arena is reset. Errors:
  * BAD_MESSAGE, MEMORY_LIMIT.
  */
@@ -151,6 +169,9 @@ NODISCARD enum polarys_code call_bytes_get(struct call *call, grpc_byte_buffer *
 
 /* call->batch, empty and bound to call->database. Errors: as polarys_batch_reset; NO_MEMORY. */
 NODISCARD enum polarys_code call_batch_begin(struct call *call, struct polarys_error *err);
+/* Counts a write that will wait for the log; whoever submits does this first. False when too many
+ * wait: the call was failed with WRITE_STALL. */
+bool call_submit_begin(struct call *call);
 /* Submits call->batch; `done` gets the call. Refuses with WRITE_STALL when too many wait. */
 void call_submit(struct call *call, void (*done)(void *call, enum polarys_code code,
                                                  const struct polarys_write_result *result,

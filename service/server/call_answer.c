@@ -167,7 +167,7 @@ void call_fail(struct call *call, const struct polarys_error *err)
                     call->method == NULL ? "(unknown)" : call->method->path,
                     polarys_code_name(clean.code), clean.message);
     }
-    struct error_subject subject = {call->database, call->table, call->key};
+    struct error_subject subject = {call->database, call->table, call->key, call->part};
     uint8_t details[ERROR_DETAILS_BYTES_MAX];
     size_t size = error_details_encode(&clean, &subject, details);
     fail_with(call, error_rule_get(clean.code)->status,

@@ -7,6 +7,7 @@
 
 #include "polarys/v1/common.pb-c.h"
 #include "service/rpc/consistency.h"
+#include "service/rpc/txn_call.h"
 #include "service/server/check.h"
 #include "service/server/server.h"
 #include "service/server/timing.h"
@@ -154,13 +155,58 @@ static enum polarys_code request_id_take(struct call *call, struct polarys_error
     return POLARYS_OK;
 }
 
+static enum polarys_code within_transaction_bad(const char *field, struct polarys_error *err)
+{
+    polarys_fail(err, POLARYS_BAD_ARGUMENT,
+                 "`%s`: must be unset within a transaction, which has one of its own", field);
+    polarys_error_detail_set(err, "field", "%s", field);
+    return POLARYS_BAD_ARGUMENT;
+}
+
+/* The id, and that nothing is said that only the transaction as a whole has. */
+static enum polarys_code transaction_take(struct call *call, struct polarys_error *err)
+{
+    const struct method_fields *fields = &call->method->fields;
+    ProtobufCBinaryData id = binary_at(call, fields->transaction);
+    if (id.len == 0) {
+        return POLARYS_OK;
+    }
+    if (id.len != POLARYS_TXN_ID_SIZE) {
+        polarys_fail(err, POLARYS_BAD_ARGUMENT, "`transaction` has %zu bytes: an id has 16",
+                     id.len);
+        polarys_error_detail_set(err, "field", "transaction");
+        return POLARYS_BAD_ARGUMENT;
+    }
+    memcpy(call->txn_id, id.data, POLARYS_TXN_ID_SIZE);
+    call->has_txn_id = true;
+    if ((call->method->flags & METHOD_TXN_ITSELF) != 0) {
+        return POLARYS_OK;
+    }
+    if (fields->consistency != 0) {
+        const Polarys__V1__Consistency *consistency =
+            *(Polarys__V1__Consistency *const *)field_at(call, fields->consistency);
+        if (consistency != NULL &&
+            consistency->level_case != POLARYS__V1__CONSISTENCY__LEVEL__NOT_SET) {
+            return within_transaction_bad("consistency", err);
+        }
+    }
+    if (fields->durability != 0 &&
+        *(const Polarys__V1__Durability *)field_at(call, fields->durability) !=
+            POLARYS__V1__DURABILITY__DURABILITY_UNSPECIFIED) {
+        return within_transaction_bad("durability", err);
+    }
+    if (fields->request_id != 0 && binary_at(call, fields->request_id).len > 0) {
+        return within_transaction_bad("request_id", err);
+    }
+    return POLARYS_OK;
+}
+
 static enum polarys_code common_fields_take(struct call *call, struct polarys_error *err)
 {
     const struct method_fields *fields = &call->method->fields;
     enum polarys_code code = names_take(call, err);
-    if (code == POLARYS_OK && fields->transaction != 0 &&
-        binary_at(call, fields->transaction).len > 0) {
-        code = polarys_fail(err, POLARYS_TXN_NOT_FOUND, "there is no transaction with this id");
+    if (code == POLARYS_OK && fields->transaction != 0) {
+        code = transaction_take(call, err);
     }
     if (code == POLARYS_OK && fields->durability != 0) {
         code = dispatch_durability_take(
@@ -205,10 +251,13 @@ static enum polarys_code call_prepare(struct call *call, struct polarys_error *e
     }
     struct authorize_resource resource = {call->database, call->table};
     code = authorize(call, method->action, &resource, err);
-    if (code != POLARYS_OK) {
-        return code;
+    if (code == POLARYS_OK) {
+        code = consistency_take(call, err);
     }
-    return consistency_take(call, err);
+    if (code == POLARYS_OK && call->has_txn_id && (method->flags & METHOD_TXN_ITSELF) == 0) {
+        code = txn_call_bind(call, err);
+    }
+    return code;
 }
 
 static void handle_blocking(void *context)
@@ -233,6 +282,12 @@ static void handler_run(struct call *call)
 
 void dispatch_resume(struct call *call)
 {
+    if (call->resume != NULL) {
+        void (*resume)(struct call * waited) = call->resume;
+        call->resume = NULL;
+        resume(call);
+        return;
+    }
     if (polarys_db_version(call->server->db) >= call->at_least_version) {
         handler_run(call);
         return;

@@ -17,6 +17,7 @@
 #include "service/server/check.h"
 #include "service/server/handoff.h"
 #include "service/server/timing.h"
+#include "service/server/transactions.h"
 
 enum {
     REQUEST_BYTES_LEAST = 4 << 20,
@@ -220,6 +221,7 @@ void server_phase_set(struct server *server, enum server_phase phase)
     }
     if (before < (int)SERVER_STOPPING && phase == SERVER_STOPPING) {
         shutdown_begin(server);
+        transactions_waits_end(server->db);
     }
 }
 
@@ -227,6 +229,8 @@ void server_cancel(struct server *server)
 {
     SERVICE_ASSERT(server_phase_get(server) == SERVER_STOPPING);
     grpc_server_cancel_all_calls(server->handle);
+    /* Those that had begun to wait when the phase changed. */
+    transactions_waits_end(server->db);
 }
 
 uint64_t server_calls_under_way(const struct server *server)
