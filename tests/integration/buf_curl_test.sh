@@ -69,7 +69,7 @@ test_list_services() {
     local listed
     listed=$(curl_buf --list-services "$base") || return 1
     curl_buf --list-methods "$base" | sort -u >"$scratch/listed" || return 1
-    for service in polarys.v1.{Kv,Bulk,Table,Query,Admin}Service grpc.health.v1.Health; do
+    for service in polarys.v1.{Kv,Bulk,Table,Query,Transaction,Watch,Admin}Service grpc.health.v1.Health; do
         grep -qx "$service" <<<"$listed" || { echo "    $service is not listed: $listed"; return 1; }
     done
 }
@@ -135,6 +135,79 @@ test_documents() {
     call polarys.v1.KvService/DeleteRange '{"table": "curl", "range": {"prefix": "'"$(b64 'user:3')"'"}}' >/dev/null || return 1
     answer=$(call polarys.v1.QueryService/Count '{"table": "curl", "consistency": {"maxStaleness": "1s"}}') || return 1
     check '.[0].count == "1"' "$answer"
+}
+
+test_indexes_and_queries() {
+    local answer
+    call polarys.v1.TableService/CreateTable '{"table": "asked"}' >/dev/null || return 1
+    call polarys.v1.KvService/BatchWrite '{"table": "asked", "operations": [
+        {"put": {"key": "YQ==", "value": {"json": "{\"n\": 1, \"text\": \"a red fox\"}"}}},
+        {"put": {"key": "Yg==", "value": {"json": "{\"n\": 2, \"text\": \"a red hen\"}"}}},
+        {"put": {"key": "Yw==", "value": {"json": "{\"n\": 3, \"text\": \"a dog\"}"}}}]}' >/dev/null || return 1
+    answer=$(call polarys.v1.TableService/CreateIndex '{"table": "asked", "index": "by_n", "fields": ["n"],
+        "kind": "INDEX_KIND_ORDERED", "unique": true, "wait": true}') || return 1
+    check '.[0].info.state == "INDEX_STATE_READY" and .[0].info.fields == ["n"] and .[0].info.unique' "$answer" || return 1
+    call polarys.v1.TableService/CreateIndex '{"table": "asked", "index": "words", "fields": ["text"],
+        "kind": "INDEX_KIND_TEXT", "wait": true}' >/dev/null || return 1
+    fails already_exists INDEX_EXISTS polarys.v1.TableService/CreateIndex '{"table": "asked", "index": "words",
+        "fields": ["n"], "kind": "INDEX_KIND_HASH"}' || return 1
+    fails already_exists UNIQUE_VIOLATION polarys.v1.KvService/Put '{"table": "asked", "key": "ZA==",
+        "value": {"json": "{\"n\": 2}"}}' || return 1
+    answer=$(call polarys.v1.TableService/ListIndexes '{"table": "asked"}') || return 1
+    check '[.[0].indexes[].index] == ["by_n", "words"]' "$answer" || return 1
+    answer=$(call polarys.v1.TableService/CheckIndex '{"table": "asked", "index": "by_n"}') || return 1
+    check '.[0].documentCount == "3" and .[0].entryCount == "3" and (.[0] | has("missingCount") | not)' "$answer" || return 1
+    call polarys.v1.TableService/AnalyzeTable '{"table": "asked"}' >/dev/null || return 1
+    answer=$(call polarys.v1.QueryService/Query '{"table": "asked", "filter": "n >= 2", "orderBy": "n desc",
+        "readMask": ["n"]}') || return 1
+    check '[.[].documents[]?.value.json | fromjson] == [{"n": 3}, {"n": 2}]
+        and .[-1].endReason == "QUERY_END_REASON_END_OF_RESULTS"' "$answer" || return 1
+    fails invalid_argument BAD_FILTER polarys.v1.QueryService/Query '{"table": "asked", "filter": "n >="}' || return 1
+    answer=$(call polarys.v1.QueryService/Search '{"table": "asked", "text": "red", "withHighlights": true}') || return 1
+    check '([.[].hits[]?.document.key | @base64d] | sort) == ["a", "b"] and .[0].total == "2"
+        and ([.[].hits[]?.highlights[0]] | all(contains("red")))' "$answer" || return 1
+    fails invalid_argument BAD_FILTER polarys.v1.QueryService/Search '{"table": "asked", "text": "\"open"}' || return 1
+    answer=$(call polarys.v1.QueryService/Explain '{"table": "asked", "filter": "n = 2", "run": true}') || return 1
+    check '.[0].wasRun and .[0].actualRows == "1" and (.[0].steps | length) > 0' "$answer" || return 1
+    answer=$(call polarys.v1.QueryService/Count '{"table": "asked", "filter": "n < 3"}') || return 1
+    check '.[0].count == "2"' "$answer" || return 1
+    call polarys.v1.TableService/DropIndex '{"table": "asked", "index": "by_n"}' >/dev/null || return 1
+    fails not_found INDEX_NOT_FOUND polarys.v1.TableService/DropIndex '{"table": "asked", "index": "by_n"}'
+}
+
+test_transactions() {
+    local answer id
+    call polarys.v1.TableService/CreateTable '{"table": "moved"}' >/dev/null || return 1
+    answer=$(call polarys.v1.TransactionService/Transact '{"table": "moved",
+        "compares": [{"key": "YQ==", "precondition": {"mustNotExist": true}}],
+        "thenOperations": [{"put": {"key": "YQ==", "value": {"json": "1"}}}, {"get": {"key": "YQ=="}}],
+        "elseOperations": [{"get": {"key": "YQ=="}}]}') || return 1
+    check '.[0].succeeded and .[0].results[1].document.value.json == "1"' "$answer" || return 1
+    answer=$(call polarys.v1.TransactionService/BeginTransaction '{"isolation": "ISOLATION_SERIALIZABLE",
+        "mode": "TRANSACTION_MODE_PESSIMISTIC", "idleTimeout": "60s"}') || return 1
+    id=$(jq -r .transaction <<<"$answer")
+    call polarys.v1.KvService/Put '{"table": "moved", "key": "YQ==", "value": {"json": "2"}, "transaction": "'"$id"'"}' \
+        >/dev/null || return 1
+    answer=$(call polarys.v1.TransactionService/GetTransaction '{"transaction": "'"$id"'"}') || return 1
+    check '.[0].state == "TRANSACTION_STATE_ACTIVE" and .[0].writeCount == "1"' "$answer" || return 1
+    answer=$(call polarys.v1.TransactionService/Commit '{"transaction": "'"$id"'"}') || return 1
+    check '(.[0].version | tonumber) > 0' "$answer" || return 1
+    fails not_found TXN_NOT_FOUND polarys.v1.TransactionService/Rollback '{"transaction": "'"$id"'"}' || return 1
+    id=$(call polarys.v1.TransactionService/BeginTransaction '{}' | jq -r .transaction)
+    call polarys.v1.TransactionService/Rollback '{"transaction": "'"$id"'"}' >/dev/null || return 1
+    fails not_found TXN_NOT_FOUND polarys.v1.KvService/Get '{"table": "moved", "key": "YQ==", "transaction": "'"$id"'"}'
+}
+
+test_watch() {
+    local answer
+    call polarys.v1.TableService/CreateTable '{"table": "watched"}' >/dev/null || return 1
+    call polarys.v1.KvService/Put '{"table": "watched", "key": "YQ==", "value": {"json": "1"}}' >/dev/null || return 1
+    # It has no end: it is given up by its reader.
+    echo polarys.v1.WatchService/Watch >>"$called"
+    answer=$(timeout 3 "$buf" curl --protocol grpc --http2-prior-knowledge --data '{"table": "watched", "withSnapshot": true}' \
+        "$base/polarys.v1.WatchService/Watch")
+    check '[.[].events[]? | select(.snapshotPut) | .snapshotPut.key | @base64d] == ["a"]' "$answer" || return 1
+    fails not_found TABLE_NOT_FOUND polarys.v1.WatchService/Watch '{"table": "nosuch"}'
 }
 
 test_errors() {
@@ -236,7 +309,8 @@ test_every_method_was_called() {
 
 passed=0
 failed=0
-for name in test_list_services test_databases test_tables test_documents test_errors test_streams test_admin \
+for name in test_list_services test_databases test_tables test_documents \
+    test_indexes_and_queries test_transactions test_watch test_errors test_streams test_admin \
     test_health_and_reflection test_snippets test_drain test_every_method_was_called; do
     if output=$("$name" 2>&1); then
         passed=$((passed + 1))

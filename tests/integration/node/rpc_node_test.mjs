@@ -22,7 +22,7 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 const source = process.env.POLARYS_SOURCE ?? path.resolve(here, "../../..");
 const build = process.env.POLARYS_BUILD ?? path.join(source, "build");
 const server = process.env.POLARYSD ?? path.join(build, "polarysd");
-const files = ["kv", "bulk", "table", "query", "admin"].map((name) => `polarys/v1/${name}.proto`).concat(
+const files = ["kv", "bulk", "table", "query", "transaction", "watch", "admin"].map((name) => `polarys/v1/${name}.proto`).concat(
   ["grpc/health/v1/health.proto", "grpc/reflection/v1/reflection.proto", "grpc/reflection/v1alpha/reflection.proto",
     "google/rpc/status.proto", "google/rpc/error_details.proto"]);
 const definition = loader.loadSync(files, {
@@ -124,7 +124,8 @@ before(async () => {
     "--admin-listen", ""], { stdio: ["ignore", log, log] });
   address = `127.0.0.1:${port}`;
   const polarys = protos.polarys.v1;
-  for (const name of ["KvService", "BulkService", "TableService", "QueryService", "AdminService"]) {
+  for (const name of ["KvService", "BulkService", "TableService", "QueryService", "TransactionService", "WatchService",
+    "AdminService"]) {
     clients[name] = new polarys[name](address, grpc.credentials.createInsecure());
   }
   clients.Health = new protos.grpc.health.v1.Health(address, grpc.credentials.createInsecure());
@@ -210,6 +211,98 @@ test("documents are written, read, changed and deleted", async () => {
   await call("KvService", "Delete", { table, key: key("a"), precondition: { must_exist: true } });
   await call("KvService", "DeleteRange", { table, range: { prefix: key("b") } });
   assert.equal((await call("QueryService", "Count", { table, consistency: { max_staleness: { seconds: 1 } } })).count, "1");
+});
+
+test("indexes are made, used by queries and searches, and kept unique", async () => {
+  const table = "asked";
+  await call("TableService", "CreateTable", { table });
+  await call("KvService", "BatchWrite", { table, operations: [["a", 1, "a red fox"], ["b", 2, "a red hen"], ["c", 3, "a dog"]]
+    .map(([name, n, text]) => ({ put: { key: key(name), value: { json: JSON.stringify({ n, text }) } } })) });
+  const made = await call("TableService", "CreateIndex",
+    { table, index: "by_n", fields: ["n"], kind: "INDEX_KIND_ORDERED", unique: true, wait: true });
+  checkHeader(made);
+  assert.deepEqual([made.info.state, made.info.fields, made.info.unique], ["INDEX_STATE_READY", ["n"], true]);
+  await call("TableService", "CreateIndex",
+    { table, index: "words", fields: ["text"], kind: "INDEX_KIND_TEXT", language: "english", wait: true });
+  const taken = await fails("ALREADY_EXISTS", "INDEX_EXISTS",
+    call("TableService", "CreateIndex", { table, index: "words", fields: ["n"], kind: "INDEX_KIND_HASH" }));
+  assert.equal(taken.ResourceInfo.resource_name, "default/asked/words");
+  const twice = await fails("ALREADY_EXISTS", "UNIQUE_VIOLATION",
+    call("KvService", "Put", { table, key: key("d"), value: { json: '{"n": 2}' } }));
+  assert.equal(metadataOf(twice).index, "by_n");
+  const listed = await call("TableService", "ListIndexes", { table });
+  assert.deepEqual(listed.indexes.map((each) => each.index), ["by_n", "words"]);
+  const checked = await call("TableService", "CheckIndex", { table, index: "by_n" });
+  assert.deepEqual([checked.document_count, checked.missing_count, checked.stray_count], ["3", "0", "0"]);
+  checkHeader(await call("TableService", "AnalyzeTable", { table }));
+  const pages = [];
+  let cursor = Buffer.alloc(0);
+  do {
+    const messages = await read(open("QueryService", "Query", { table, filter: "n > 0", order_by: "n desc", limit: 2, cursor }));
+    pages.push(messages.flatMap((each) => each.documents.map((document) => document.key.toString())));
+    cursor = messages.at(-1).cursor;
+  } while (cursor.length > 0);
+  assert.deepEqual(pages, [["c", "b"], ["a"]]);
+  const wrong = await fails("INVALID_ARGUMENT", "BAD_FILTER", read(open("QueryService", "Query", { table, filter: "n >" })));
+  assert.equal(wrong.BadRequest.field_violations[0].field, "filter");
+  assert.equal(metadataOf(wrong).position, "3");
+  const found = await read(open("QueryService", "Search", { table, text: "red", with_highlights: true }));
+  assert.equal(found[0].total, "2");
+  assert.deepEqual(found.flatMap((each) => each.hits.map((hit) => hit.document.key.toString())).sort(), ["a", "b"]);
+  await fails("NOT_FOUND", "INDEX_NOT_FOUND", read(open("QueryService", "Search", { table, text: "red", field: "n" })));
+  const plan = await call("QueryService", "Explain", { table, filter: "n = 2", run: true });
+  assert.ok(plan.was_run && plan.actual_rows === "1" && plan.steps.length > 0);
+  await call("TableService", "DropIndex", { table, index: "by_n" });
+  await fails("NOT_FOUND", "INDEX_NOT_FOUND", call("TableService", "DropIndex", { table, index: "by_n" }));
+});
+
+test("transactions take effect whole, or not at all", async () => {
+  const table = "moved";
+  await call("TableService", "CreateTable", { table });
+  const done = await call("TransactionService", "Transact", { table,
+    compares: [{ key: key("a"), precondition: { must_not_exist: true } }],
+    then_operations: [{ put: { key: key("a"), value: { json: "1" } } }, { get: { key: key("a") } }] });
+  checkHeader(done);
+  assert.ok(done.succeeded && done.results[1].document.value.json === "1");
+  const begin = async (fields) => (await call("TransactionService", "BeginTransaction", fields)).transaction;
+  const [first, second] = [await begin({}), await begin({ isolation: "ISOLATION_SERIALIZABLE" })];
+  for (const transaction of [first, second]) {
+    await call("KvService", "Get", { table, key: key("a"), transaction });
+    const put = await call("KvService", "Put", { table, key: key("a"), value: { json: "2" }, transaction });
+    assert.equal(put.version, "0");
+  }
+  const committed = await call("TransactionService", "Commit", { transaction: first });
+  const again = await call("TransactionService", "Commit", { transaction: first });
+  assert.deepEqual([again.version, again.replayed], [committed.version, true]);
+  const conflict = await fails("ABORTED", "TXN_CONFLICT", call("TransactionService", "Commit", { transaction: second }));
+  assert.equal(metadataOf(conflict).table, table);
+  const status = await call("TransactionService", "GetTransaction", { transaction: first });
+  assert.deepEqual([status.state, status.commit_version], ["TRANSACTION_STATE_COMMITTED", committed.version]);
+  const third = await begin({ mode: "TRANSACTION_MODE_PESSIMISTIC" });
+  checkHeader(await call("TransactionService", "Rollback", { transaction: third }));
+  await fails("NOT_FOUND", "TXN_NOT_FOUND", call("TransactionService", "Rollback", { transaction: third }));
+});
+
+test("a watch tells of changes until it is given up", async () => {
+  const table = "moved";
+  const stream = open("WatchService", "Watch", { table });
+  stream.on("error", () => {});
+  const events = [];
+  const seen = new Promise((resolve) => {
+    stream.on("data", (message) => {
+      events.push(...message.events.filter((each) => each.kind !== "progress"));
+      if (events.length > 0) {
+        resolve();
+      }
+    });
+  });
+  const first = new Promise((resolve) => { stream.once("data", resolve); });
+  checkHeader(await first);
+  const put = await call("KvService", "Put", { table, key: key("w"), value: { json: "1" } });
+  await seen;
+  assert.deepEqual([events[0].kind, events[0].version, events[0].put.key.toString()], ["put", put.version, "w"]);
+  stream.cancel();
+  await fails("NOT_FOUND", "TABLE_NOT_FOUND", read(open("WatchService", "Watch", { table: "nosuch" })));
 });
 
 test("64-bit numbers keep every digit", async () => {

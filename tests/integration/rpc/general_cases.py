@@ -7,7 +7,7 @@ that has no row here fails.
 """
 import time
 
-from polarys.v1 import admin_pb2, bulk_pb2, common_pb2, kv_pb2, query_pb2, table_pb2
+from polarys.v1 import admin_pb2, bulk_pb2, common_pb2, kv_pb2, query_pb2, table_pb2, transaction_pb2
 
 from world import World, at_least, bare, check_failure, check_header, decode, error_of, fails, json_value, snapshot
 from standard_cases import methods_listed
@@ -35,7 +35,23 @@ REQUESTS = {
     "TableService/ListTables": table_pb2.ListTablesRequest(),
     "TableService/TruncateTable": table_pb2.TruncateTableRequest(table="general2"),
     "TableService/DropTable": table_pb2.DropTableRequest(table="general2"),
+    "TableService/CreateIndex": table_pb2.CreateIndexRequest(
+        table=TABLE, fields=["a"], kind=table_pb2.INDEX_KIND_HASH, index="general_a"),
+    "TableService/ListIndexes": table_pb2.ListIndexesRequest(table=TABLE),
+    "TableService/CheckIndex": table_pb2.CheckIndexRequest(table=TABLE),
+    "TableService/AnalyzeTable": table_pb2.AnalyzeTableRequest(table=TABLE),
+    "TableService/DropIndex": table_pb2.DropIndexRequest(table=TABLE, index="general_a"),
+    "QueryService/Query": query_pb2.QueryRequest(table=TABLE, filter="a = 1"),
+    "QueryService/Search": query_pb2.SearchRequest(table=TABLE, text="word"),
     "QueryService/Count": query_pb2.CountRequest(table=TABLE),
+    "QueryService/Explain": query_pb2.ExplainRequest(table=TABLE, filter="a = 1", run=True),
+    "TransactionService/Transact": transaction_pb2.TransactRequest(
+        table=TABLE, then_operations=[transaction_pb2.TransactOperation(get=transaction_pb2.GetOperation(key=b"k"))]),
+    "TransactionService/BeginTransaction": transaction_pb2.BeginTransactionRequest(read_only=True),
+    "TransactionService/Commit": transaction_pb2.CommitRequest(),
+    "TransactionService/GetTransaction": transaction_pb2.GetTransactionRequest(),
+    "TransactionService/Rollback": transaction_pb2.RollbackRequest(),
+    "WatchService/Watch": None,  # it has no end
     "AdminService/GetStatus": admin_pb2.GetStatusRequest(),
     "AdminService/GetServerInfo": admin_pb2.GetServerInfoRequest(),
     "AdminService/Flush": admin_pb2.FlushRequest(),
@@ -49,15 +65,21 @@ MAKES_ITS_DATABASE = ("TableService/CreateDatabase", "TableService/DropDatabase"
 MAKES_ITS_TABLE = ("TableService/CreateTable", *MAKES_ITS_DATABASE)
 
 
+# Methods that are about a transaction rather than part of one: each gets one of its own.
+OF_TRANSACTIONS = tuple("TransactionService/" + each for each in ("Commit", "GetTransaction", "Rollback"))
+
+
 def setup(world):
     world.table(TABLE)
     world.put(TABLE, b"k", '{"a":1}')
+    world.tables.CreateIndex(table_pb2.CreateIndexRequest(
+        table=TABLE, fields=["t"], kind=table_pb2.INDEX_KIND_TEXT, wait=True))
 
 
 def stub_of(world, method):
     service, name = method.split("/")
     stubs = {"KvService": world.kv, "BulkService": world.bulk, "TableService": world.tables,
-             "QueryService": world.query, "AdminService": world.admin}
+             "QueryService": world.query, "AdminService": world.admin, "TransactionService": world.transactions}
     return getattr(stubs[service], name)
 
 
@@ -65,6 +87,9 @@ def call(world, method, **changed):
     """The answer, or the first message of a stream, with some fields changed."""
     request = type(REQUESTS[method])()
     request.CopyFrom(REQUESTS[method])
+    if method in OF_TRANSACTIONS:
+        begin = transaction_pb2.BeginTransactionRequest()
+        request.transaction = world.transactions.BeginTransaction(begin).transaction
     for name, value in changed.items():
         if name == "consistency":
             request.consistency.CopyFrom(value)
@@ -81,8 +106,14 @@ def methods_with(field):
             if request is not None and field in request.DESCRIPTOR.fields_by_name]
 
 
+def served(world):
+    """Methods of our own that are there."""
+    return [each for each in methods_listed(world.reflection)
+            if each.startswith("polarys.v1.")]
+
+
 def every_method_has_a_request(world):
-    listed = {each.split(".")[-1] for each in methods_listed(world.reflection) if each.startswith("polarys.v1.")}
+    listed = {each.split(".")[-1] for each in served(world)}
     assert listed == set(REQUESTS), listed ^ set(REQUESTS)
 
 
@@ -93,7 +124,7 @@ def successes(world):
             continue
         answer = call(world, method)
         check_header(world, answer.header)
-        if "version" in answer.DESCRIPTOR.fields_by_name:
+        if "version" in answer.DESCRIPTOR.fields_by_name and not method.startswith("TransactionService/"):
             assert answer.version > 0, (method, answer)
         got = world.get(TABLE, b"k", consistency=at_least(answer.header.token))
         assert got.header.version > 0, method
@@ -124,6 +155,7 @@ def nothing_there(world):
 def bad_common_fields(world):
     for method in methods_with("transaction"):
         fails("TXN_NOT_FOUND", call, world, method, transaction=b"t" * 16)
+        fails("BAD_ARGUMENT", call, world, method, transaction=b"t" * 15, field="transaction")
     for method in methods_with("durability"):
         fails("BAD_ARGUMENT", call, world, method, durability=99, field="durability")
     for method in methods_with("request_id"):
@@ -199,8 +231,8 @@ def copies_have_a_history_of_their_own(world):
 
 def malformed_messages(world):
     """Bytes that are no message, for every method that takes one; unknown fields are passed over."""
-    for path in methods_listed(world.reflection):
-        if not path.startswith("polarys.v1.") or path.endswith("BulkService/Write"):
+    for path in served(world):
+        if path.endswith("BulkService/Write"):
             continue
         for wrong in (b"\x0a\xff\xff\xff\xff\x0fgarbage", b"\x0a", b"\xfb\x07" * 1000):
             fails("BAD_MESSAGE", world.raw("/" + path), wrong)

@@ -19,7 +19,7 @@ from grpc.health.v1 import health_pb2_grpc
 from grpc.reflection.v1 import reflection_pb2_grpc
 from grpc.reflection.v1alpha import reflection_pb2_grpc as reflection_alpha_pb2_grpc
 from polarys.v1 import admin_pb2_grpc, bulk_pb2_grpc, common_pb2, kv_pb2, kv_pb2_grpc
-from polarys.v1 import query_pb2_grpc, table_pb2, table_pb2_grpc
+from polarys.v1 import query_pb2_grpc, table_pb2, table_pb2_grpc, transaction_pb2_grpc, watch_pb2_grpc
 
 # Status codes of the reasons that this test meets, and the detail that each has beside ErrorInfo.
 EXTRA = {
@@ -39,6 +39,10 @@ EXTRA = {
     "WRITE_STALL": ("RESOURCE_EXHAUSTED", "RetryInfo"), "WATCH_TOO_SLOW": ("RESOURCE_EXHAUSTED", None),
     "DRAINING": ("UNAVAILABLE", "RetryInfo"),
     "REPLICA_BEHIND": ("UNAVAILABLE", "RetryInfo"), "WAIT_TIMEOUT": ("DEADLINE_EXCEEDED", None),
+    "BAD_FILTER": ("INVALID_ARGUMENT", "BadRequest"), "INDEX_NOT_FOUND": ("NOT_FOUND", "ResourceInfo"),
+    "INDEX_EXISTS": ("ALREADY_EXISTS", "ResourceInfo"), "UNIQUE_VIOLATION": ("ALREADY_EXISTS", "ResourceInfo"),
+    "INDEX_BUILDING": ("FAILED_PRECONDITION", "ResourceInfo"), "TXN_CONFLICT": ("ABORTED", "RetryInfo"),
+    "DEADLOCK": ("ABORTED", "RetryInfo"), "LOCK_TIMEOUT": ("ABORTED", "RetryInfo"),
 }
 # Where the detail is left out when the server can't say which field it is about.
 OPTIONAL = ("TOO_LARGE",)
@@ -148,6 +152,8 @@ class World:
         self.bulk = bulk_pb2_grpc.BulkServiceStub(self.channel)
         self.tables = table_pb2_grpc.TableServiceStub(self.channel)
         self.query = query_pb2_grpc.QueryServiceStub(self.channel)
+        self.transactions = transaction_pb2_grpc.TransactionServiceStub(self.channel)
+        self.watches = watch_pb2_grpc.WatchServiceStub(self.channel)
         self.admin = admin_pb2_grpc.AdminServiceStub(self.channel)
         self.health = health_pb2_grpc.HealthStub(self.channel)
         self.reflection = reflection_pb2_grpc.ServerReflectionStub(self.channel)
@@ -228,7 +234,8 @@ def check_failure(failure, reason, metadata=None, field=None):
     is_optional = extra is None or (reason in OPTIONAL and field is None)
     assert is_optional or extra in failure.others, f"{reason} without {extra}: {failure.message}"
     for name, message in failure.others.items():
-        assert name in (extra, "RetryInfo"), f"{reason} with {name}"
+        allowed = (extra, "RetryInfo", "PreconditionFailure" if reason == "INDEX_BUILDING" else extra)
+        assert name in allowed, f"{reason} with {name}"
         if name == "RetryInfo":
             assert message.retry_delay.ToMilliseconds() > 0, message
         if name == "PreconditionFailure":
