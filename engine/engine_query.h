@@ -88,7 +88,7 @@ POLARYS_API NODISCARD enum polarys_code polarys_query_count(
 struct polarys_plan_step {
     unsigned depth;
     const char
-        *operation; /* "index_scan", "intersect", "table_scan", "fetch", "filter", "sort", "limit",
+        *operation; /* "index_scan", "intersect", "union", "table_scan", "fetch", "filter", "sort", "limit",
                               "text_search" */
     const char *index;  /* "" where none */
     const char *detail; /* bounds, terms, residual filter … as text */

@@ -16,6 +16,7 @@
 #include "engine/engine_query.h"
 #include "engine/query/evaluate.h"
 #include "engine/query/plan.h"
+#include "engine/txn_statement.h"
 
 enum {
     QUERY_STOP_INTERVAL = 64,  /* rows between questions whether to stop */
@@ -76,6 +77,16 @@ struct query_stop {
 
 struct query_sorter;
 
+/* What a query has done. */
+struct query_figures {
+    uint64_t looked;  /* documents that the source gave */
+    uint64_t fetched; /* documents that were looked up by key */
+    uint64_t matched;
+    uint64_t source_ns;
+    uint64_t filter_ns;
+    uint64_t total_ns;
+};
+
 struct polarys_query {
     struct polarys_db *db;
     uint32_t database_id;
@@ -100,6 +111,12 @@ struct polarys_query {
     uint64_t leased_ns;
     bool has_cursor; /* one was given out: the version is to outlive the query */
 
+    struct txn_statement statement; /* of a transaction; all zero outside of any */
+    struct txn_view *view;          /* what it wrote in the table; NULL: nothing */
+    bool is_in_view;                /* the tree has given everything, the view is next */
+    size_t view_at;                 /* its next entry */
+    bool is_row_in_view;            /* the last row came from there */
+
     struct plan_index *indexes; /* that may be of use; a reference to each definition */
     size_t index_count;
     struct plan plan;
@@ -110,6 +127,8 @@ struct polarys_query {
     bool is_sorted;              /* the sorter has everything */
     struct query_position from;  /* of the cursor that it goes on from */
 
+    struct query_figures figures;
+    bool is_timed;              /* explain: figures hold times too */
     uint64_t given;             /* documents */
     struct query_position last; /* the document given last */
     struct tree_value fetched;  /* what keeps the row alive */
@@ -171,6 +190,26 @@ NODISCARD enum polarys_code query_keys_source_open(struct polarys_query *query,
 NODISCARD enum polarys_code query_run_next(struct polarys_query *query, struct query_row *row,
                                            bool *has_row, struct polarys_error *err);
 bool query_is_live(const struct polarys_query *query, const struct query_row *row);
+
+/* ---- query_txn.c ---- */
+
+/* Begins a statement of the transaction (NULL: of none). Errors: those of txn_statement_begin, BAD_ARGUMENT. */
+NODISCARD enum polarys_code query_txn_begin(struct polarys_query *query, struct polarys_txn *txn,
+                                            struct polarys_error *err);
+void query_txn_end(struct polarys_query *query);
+/* Tells the transaction of all that the source will look at. */
+NODISCARD enum polarys_code query_txn_note_source(struct polarys_query *query,
+                                                  struct polarys_error *err);
+/* Notes a row of the tree as read; *is_hidden: the transaction wrote or deleted it. */
+NODISCARD enum polarys_code query_txn_judge(struct polarys_query *query,
+                                            const struct query_row *row, bool *is_hidden,
+                                            struct polarys_error *err);
+/* The next document that the transaction wrote. */
+NODISCARD enum polarys_code query_txn_next(struct polarys_query *query, struct query_row *row,
+                                           bool *has_row, struct polarys_error *err);
+/* As query_fetch, of the document as the transaction sees it. */
+NODISCARD enum polarys_code query_fetch_seen(struct polarys_query *query, struct polarys_slice key,
+                                             struct query_row *row, struct polarys_error *err);
 
 /* ---- query_sort.c ---- */
 

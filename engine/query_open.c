@@ -71,27 +71,42 @@ static enum polarys_code version_resume(struct polarys_query *query, struct pola
     return code;
 }
 
+/* The transaction's; or the one asked for, leased. */
+static enum polarys_code version_take(struct polarys_query *query,
+                                      const struct polarys_query_options *options,
+                                      struct polarys_error *err)
+{
+    const struct txn_statement *statement = &query->statement;
+    bool is_newest = options->version == POLARYS_VERSION_NEWEST;
+    if (statement->txn != NULL) {
+        query->snapshot = statement->version;
+        query->judged_ms = statement->judged_ms != 0 ? statement->judged_ms : db_now_ms(query->db);
+        return POLARYS_OK;
+    }
+    enum polarys_code code = polarys_snapshot_acquire(query->db, options->version, DB_SCAN_LEASE_MS,
+                                                      &query->lease_id, &query->snapshot, err);
+    if (code == POLARYS_OK) {
+        query->judged_ms =
+            is_newest ? db_now_ms(query->db) : db_version_time_ms(query->db, query->snapshot);
+    }
+    return code;
+}
+
 static enum polarys_code version_choose(struct polarys_query *query,
                                         const struct polarys_query_options *options,
                                         struct polarys_error *err)
 {
-    enum polarys_code code;
-    if (query->from.is_given) {
-        code = version_resume(query, err);
-    } else {
-        code = polarys_snapshot_acquire(query->db, options->version, DB_SCAN_LEASE_MS,
-                                        &query->lease_id, &query->snapshot, err);
-    }
+    enum polarys_code code = query_txn_begin(query, options->txn, err);
+    query->leased_ns = clock_monotonic_ns(query->db->clock);
     if (code != POLARYS_OK) {
         return code;
     }
-    query->leased_ns = clock_monotonic_ns(query->db->clock);
-    if (!query->from.is_given) {
-        query->judged_ms = options->version == POLARYS_VERSION_NEWEST
-                               ? db_now_ms(query->db)
-                               : db_version_time_ms(query->db, query->snapshot);
+    bool has_version = query->from.is_given && query->statement.txn != NULL &&
+                       query->snapshot == query->statement.version;
+    if (has_version) {
+        return POLARYS_OK; /* the transaction keeps what the cursor reads */
     }
-    return POLARYS_OK;
+    return query->from.is_given ? version_resume(query, err) : version_take(query, options, err);
 }
 
 /* The sorter begins behind the document that the cursor names. */
@@ -101,7 +116,7 @@ static enum polarys_code sorter_resume(struct polarys_query *query, struct polar
     struct query_row row;
     struct buffer sort_key = {0};
     bool is_match = false;
-    enum polarys_code code = query_fetch(query, key, &row, err);
+    enum polarys_code code = query_fetch_seen(query, key, &row, err);
     if (code == POLARYS_KEY_NOT_FOUND) {
         return polarys_fail(err, POLARYS_BAD_PAGE_TOKEN,
                             "the cursor names a document that is not there");
@@ -135,6 +150,10 @@ enum polarys_code query_source_open(struct polarys_query *query, struct polarys_
 {
     struct polarys_slice after = slice_make(NULL, 0);
     POLARYS_ASSERT(query->source == NULL);
+    bool is_all_given = query->sorter == NULL && query->from.is_in_overlay;
+    if (is_all_given) {
+        query->is_in_view = true; /* the tree was through */
+    }
     /* A sorter knows itself where to begin. */
     if (query->from.is_past_any && query->sorter == NULL) {
         after = buffer_slice(&query->from.key);
@@ -246,6 +265,7 @@ void polarys_query_close(struct polarys_query *query)
     query_source_destroy(query->source);
     query_sorter_destroy(query->sorter);
     query_plan_deinit(query);
+    query_txn_end(query);
     lease_leave(query);
     evaluation_destroy(query->evaluation);
     evaluator_destroy(query->evaluator);

@@ -258,6 +258,7 @@ enum polarys_code query_plan_make(struct polarys_query *query,
         .normal = query->normal,
         .order = &query->order,
         .limit = query->limit,
+        .must_sort = query->view != NULL,
         .count = entries_count,
         .context = query,
     };

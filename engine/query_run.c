@@ -30,22 +30,52 @@ bool query_is_live(const struct polarys_query *query, const struct query_row *ro
     return row->value.expires_at_ms == 0 || row->value.expires_at_ms > query->judged_ms;
 }
 
-/* The next row of the source that is live and matches. */
+static uint64_t time_now(const struct polarys_query *query)
+{
+    return query->is_timed ? clock_monotonic_ns(query->db->clock) : 0;
+}
+
+/* The next row of the tree that the transaction has not touched, then those it wrote. */
+static enum polarys_code row_next(struct polarys_query *query, struct query_row *row, bool *has_row,
+                                  struct polarys_error *err)
+{
+    bool is_hidden = true;
+    enum polarys_code code = POLARYS_OK;
+    if (query->source == NULL && !query->is_in_view) {
+        code = query_txn_note_source(query, err);
+        code = code == POLARYS_OK ? query_source_open(query, err) : code;
+    }
+    while (code == POLARYS_OK && is_hidden && !query->is_in_view) {
+        code = query->source->vtable->next(query->source, row, has_row, err);
+        if (code != POLARYS_OK || !*has_row) {
+            break;
+        }
+        query->figures.looked++;
+        code = query_txn_judge(query, row, &is_hidden, err);
+        if (code == POLARYS_OK && !is_hidden) {
+            query->is_row_in_view = false;
+            return POLARYS_OK;
+        }
+    }
+    if (code != POLARYS_OK) {
+        return code;
+    }
+    query->is_row_in_view = true;
+    return query_txn_next(query, row, has_row, err);
+}
+
+/* The next row that is live and matches. */
 static enum polarys_code match_next(struct polarys_query *query, struct query_row *row,
                                     bool *has_row, struct polarys_error *err)
 {
-    if (query->source == NULL) {
-        *has_row = false;
-        enum polarys_code code = query_source_open(query, err);
-        if (code != POLARYS_OK) {
-            return code;
-        }
-    }
     for (;;) {
+        *has_row = false;
         enum polarys_code code = query_stop_ask(query, err);
+        uint64_t begun_ns = time_now(query);
         if (code == POLARYS_OK) {
-            code = query->source->vtable->next(query->source, row, has_row, err);
+            code = row_next(query, row, has_row, err);
         }
+        query->figures.source_ns += time_now(query) - begun_ns;
         if (code != POLARYS_OK || !*has_row) {
             return code;
         }
@@ -53,11 +83,14 @@ static enum polarys_code match_next(struct polarys_query *query, struct query_ro
             continue;
         }
         bool is_match = false;
+        begun_ns = time_now(query);
         code = evaluation_run(query->evaluation, row->value.is_json, row->value.bytes, &is_match);
+        query->figures.filter_ns += time_now(query) - begun_ns;
         if (code != POLARYS_OK) {
             return polarys_fail(err, code, "no memory to look at a document");
         }
         if (is_match) {
+            query->figures.matched++;
             return POLARYS_OK;
         }
     }
@@ -125,7 +158,7 @@ static enum polarys_code sorted_next(struct polarys_query *query, struct query_r
     if (code != POLARYS_OK || !query_sorter_next(query->sorter, &key)) {
         return code;
     }
-    code = query_fetch(query, key, row, err);
+    code = query_fetch_seen(query, key, row, err);
     if (code == POLARYS_KEY_NOT_FOUND) {
         return polarys_fail(err, POLARYS_CORRUPT, "a document went away under its version");
     }

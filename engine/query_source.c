@@ -88,6 +88,7 @@ enum polarys_code query_fetch(struct polarys_query *query, struct polarys_slice 
     query->fetched = (struct tree_value){0};
     uint8_t tree_key[TREE_KEY_SIZE_MAX];
     POLARYS_ASSERT(key.size <= USER_KEY_SIZE_MAX);
+    query->figures.fetched++;
     memcpy(tree_key, query->prefix, TREE_KEY_PREFIX_SIZE);
     memcpy(tree_key + TREE_KEY_PREFIX_SIZE, key.data, key.size);
     enum polarys_code code =

@@ -12,7 +12,7 @@
 struct index_source {
     struct query_source base; /* first */
     struct polarys_query *query;
-    const struct plan_scan *scan;
+    struct plan_scan *scan;
     bool is_reverse;
     size_t range; /* being read, or to be opened next; range_count: none (counting down too) */
     struct entry_iterator *iterator;
@@ -162,6 +162,7 @@ static enum polarys_code index_next(struct query_source *base, struct query_row 
             return code;
         }
         *has_row = false;
+        source->scan->read++;
         const struct entry *entry = &source->iterator->entry;
         struct index_entry_view view;
         if (!index_entry_decode(source->scan->index->definition, entry->key, entry->value, &view)) {

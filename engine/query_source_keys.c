@@ -105,7 +105,7 @@ static void key_set_settle(struct key_set *set)
 }
 
 /* The keys of one range. */
-static enum polarys_code range_gather(struct keys_source *source, const struct plan_scan *scan,
+static enum polarys_code range_gather(struct keys_source *source, struct plan_scan *scan,
                                       const struct index_range *range, struct key_set *set,
                                       struct polarys_error *err)
 {
@@ -120,6 +120,7 @@ static enum polarys_code range_gather(struct keys_source *source, const struct p
                                 scan->index->definition->name);
             break;
         }
+        scan->read++;
         code = key_add(source, set, view.document_key, err);
         code = code == POLARYS_OK ? query_stop_ask(source->query, err) : code;
         if (code == POLARYS_OK) {

@@ -306,12 +306,16 @@ static enum polarys_code parse_condition(struct parser *parser, struct filter_no
     if (!filter_take_path(cursor, &term.path, &expected)) {
         return fail(parser, expected);
     }
-    if (term.path.size > FILTER_PATH_BYTES_MAX) {
+    struct json_path path = {0};
+    enum polarys_code code = json_path_init(&path, term.path, NULL);
+    json_path_deinit(&path);
+    if (code != POLARYS_OK) {
         cursor->at = cursor->begin + start;
-        return fail(parser, "a path of at most 1024 bytes");
+        return code == POLARYS_NO_MEMORY
+                   ? fail_memory(parser)
+                   : fail(parser, "a path of at most 1024 bytes and 100 names, in UTF-8");
     }
     filter_skip_space(cursor);
-    enum polarys_code code;
     if (filter_take_word(cursor, "IN")) {
         term.relation = FILTER_IN;
         code = parse_list(parser, &term);

@@ -206,7 +206,7 @@ static enum polarys_code scans_consider(struct planner *planner, struct plan *pl
         if (is_left_out) {
             continue;
         }
-        if (is_even && input->must_keep_index == NULL) {
+        if (is_even && !input->must_sort && input->must_keep_index == NULL) {
             code = scan_consider(planner, terms, index, true, plan);
         }
         if (code == POLARYS_OK) {

@@ -29,6 +29,13 @@ enum {
     PLAN_DIVE_RANGES_MAX = 8, /* ranges that one estimate looks at */
 };
 
+/* Costs, in units of reading one document in order. Measured on documents of 200 bytes in memory. */
+#define PLAN_COST_ENTRY 0.4
+#define PLAN_COST_FETCH 2.5
+#define PLAN_COST_KEY_SORT 0.3
+#define PLAN_COST_SORT 0.5
+#define PLAN_COST_OPEN 2.0 /* of a range */
+
 /* An index that may be used. */
 struct plan_index {
     const struct index_definition *definition; /* READY at the version read, hash or ordered */
@@ -48,9 +55,10 @@ struct plan_input {
     size_t index_count;
     uint64_t document_count; /* of the table, estimated */
     /* At most one of these: */
-    bool is_table_only;                       /* no index */
-    const struct plan_index *forced;          /* this one, whatever it costs; NULL: choose */
-    bool must_keep_key_order;                 /* a cursor goes on in the order of keys */
+    bool must_sort;                  /* rows come from elsewhere too: no source gives the order */
+    bool is_table_only;              /* no index */
+    const struct plan_index *forced; /* this one, whatever it costs; NULL: choose */
+    bool must_keep_key_order;        /* a cursor goes on in the order of keys */
     const struct plan_index *must_keep_index; /* or in that of this index's entries */
     /* Counts the entries in a range, up to `max`. May be NULL. Errors end planning. */
     enum polarys_code (*count)(void *context, const struct index_range *range, uint64_t max,
@@ -69,6 +77,7 @@ struct plan_scan {
     size_t used_count;
     bool is_exact;  /* with one entry a document: exactly the documents for which `used` holds */
     double entries; /* estimated */
+    uint64_t read;  /* the executor's: entries that it came by */
 };
 
 enum plan_keys_kind {

@@ -54,13 +54,6 @@ double plan_keys_cost(const struct plan_keys *keys);
  * single conditions are left out. */
 void plan_terms_gather(const struct filter_node *node, struct plan_terms *terms);
 
-/* Costs, in units of reading one document in order. Measured on documents of 200 bytes in memory. */
-#define PLAN_COST_ENTRY 0.4
-#define PLAN_COST_FETCH 2.5
-#define PLAN_COST_KEY_SORT 0.3
-#define PLAN_COST_SORT 0.5
-#define PLAN_COST_OPEN 2.0 /* of a range */
-
 #ifdef __cplusplus
 }
 #endif

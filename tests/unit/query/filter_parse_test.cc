@@ -177,6 +177,7 @@ TEST(FilterParser, NamesPositionAndWhatItExpected)
         {"a..b = 1", "2", "a field name"},
         {"`a = 1", "6", "a closing backtick"},
         {"`` = 1", "0", "a name between"},
+        {"`\xff` = 1", "0", "a path"},
         {"Installed-Size > 1", "9", "an operator"},
         {"a == 1", "3", "a value"},
         {"a ! 1", "2", "an operator"},
