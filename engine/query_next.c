@@ -47,7 +47,8 @@ static enum polarys_code document_fill(struct polarys_query *query, const struct
         code = buffer_append_slice(&query->last.key, row->key);
     }
     query->last.is_past_any = true;
-    query->last.is_in_overlay = query->is_row_in_view;
+    /* A sorter mixes both: its place is the document's alone. */
+    query->last.is_in_overlay = query->sorter == NULL && query->is_row_in_view;
     document->key = buffer_slice(&query->last.key);
     return code;
 }

@@ -110,12 +110,13 @@ int compare(const value &a, const value &b)
     return a.type == kind::string ? a.characters.compare(b.characters) : 0;
 }
 
-/* The values of a path, one for each element of an array; `is_there` also for an empty one. */
+/* The values of a path, one for each element of an array; an array is there whatever is in it. */
 void collect(const value &of, const std::vector<std::string> &path, size_t at,
-             std::vector<value> &found, bool &is_there)
+             std::vector<value> &found, bool &is_there, bool &has_array)
 {
     if (at == path.size()) {
         is_there = true;
+        has_array = has_array || of.type == kind::array;
         if (of.type == kind::array) {
             found.insert(found.end(), of.elements.begin(), of.elements.end());
         } else {
@@ -126,13 +127,13 @@ void collect(const value &of, const std::vector<std::string> &path, size_t at,
     if (of.type == kind::object) {
         for (const member &each : of.members) {
             if (each.first == path[at]) {
-                collect(each.second, path, at + 1, found, is_there);
+                collect(each.second, path, at + 1, found, is_there, has_array);
             }
         }
-    } else if (of.type == kind::array && at > 0) {
+    } else if (of.type == kind::array) {
         for (const value &each : of.elements) {
             if (each.type == kind::object) {
-                collect(each, path, at, found, is_there);
+                collect(each, path, at, found, is_there, has_array);
             }
         }
     }
@@ -248,13 +249,13 @@ bool matches(const filter &f, const value &document)
     }
     std::vector<value> found;
     bool is_there = false;
-    collect(document, f.of->path, 0, found, is_there);
-    bool is_array_there = is_there && found.empty();
+    bool has_array = false;
+    collect(document, f.of->path, 0, found, is_there, has_array);
     bool any = std::any_of(found.begin(), found.end(), [&](const value &v) { return holds(f, v); });
     if (f.type == filter::unequal || f.type == filter::unlike) {
         return is_there && !any;
     }
-    return any || (f.type == filter::there && is_array_there);
+    return any || (f.type == filter::there && has_array);
 }
 
 /* ---- the model ---- */
@@ -597,7 +598,9 @@ class model {
                 d.is_raw = true;
                 ASSERT_EQ(POLARYS_OK, db.put("t", key, raw_of("{\"a\":1}", d.expires_at_ms)));
             } else {
-                d.content = one_in(25) ? random_scalar() : random_content();
+                d.content = one_in(25)                 ? random_scalar()
+                            : has_arrays && one_in(25) ? array_of({random_content()})
+                                                       : random_content();
                 ASSERT_EQ(POLARYS_OK, db.put("t", key, json_of(d.content.text, d.expires_at_ms)))
                     << db.error.message;
             }
@@ -662,9 +665,6 @@ class model {
             ASSERT_EQ(POLARYS_OK, polarys_db_flush(db.db, nullptr, &db.error));
         } else if (one_in(2)) {
             ASSERT_EQ(POLARYS_OK, polarys_db_compact(db.db, nullptr, nullptr, &db.error));
-        } else if (one_in(2)) {
-            ASSERT_EQ(POLARYS_OK, polarys_table_analyze(db.db, nullptr, "t", &db.error))
-                << db.error.message;
         } else {
             moments.clear();
             ASSERT_EQ(POLARYS_OK, db.close()) << db.error.message;
@@ -717,9 +717,10 @@ class model {
     {
         std::vector<value> found;
         bool is_there = false;
+        bool has_array = false;
         value best;
         if (!d.is_raw) {
-            collect(d.content, by.of->path, 0, found, is_there);
+            collect(d.content, by.of->path, 0, found, is_there, has_array);
         }
         for (const value &each : found) {
             if (best.type == kind::missing ||
@@ -814,6 +815,16 @@ class model {
         options.version = version;
         options.use_index = use_index;
         options.limit = one_in(2) ? 0 : 1 + below(20);
+        std::string known;
+        for (const auto &[key, d] : from) {
+            known += key + (d.is_raw ? " raw" : d.content.text) + "\n";
+        }
+        std::string had;
+        for (const std::string &name : indexes) {
+            had += " " + name;
+        }
+        SCOPED_TRACE(from.size() < 200 ? known : std::string("many documents"));
+        SCOPED_TRACE("indexes" + had);
         SCOPED_TRACE("filter " + q.text + "; order " + q.order_text + "; limit " +
                      std::to_string(options.limit) + "; index " +
                      (use_index == nullptr ? "(chosen)" : use_index));

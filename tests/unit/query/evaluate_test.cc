@@ -218,11 +218,13 @@ TEST(Evaluation, GivesRawValuesToTheEmptyFilterOnly)
     EXPECT_FALSE(judge("NOT a = 1").matches("", false));
 }
 
-TEST(Evaluation, SeesNoFieldsInADocumentThatIsNoObject)
+TEST(Evaluation, SeesFieldsInObjectsOnly)
 {
     EXPECT_FALSE(judge("a = 1").matches("5"));
     EXPECT_TRUE(judge("NOT a = 1").matches("5"));
     EXPECT_TRUE(judge("").matches("[1]"));
+    EXPECT_FALSE(judge("a = 1").matches("[1]"));
+    EXPECT_TRUE(judge("a = 1").matches("[{\"a\":1}]"));
 }
 
 TEST(Evaluation, JoinsAndOrNot)
