@@ -576,6 +576,8 @@ class model {
             remember();
         } else if (choice < 62) {
             look_back();
+        } else if (choice < 68) {
+            ask_in_transaction();
         } else {
             ask(random_question(), live(), 0);
         }
@@ -813,6 +815,7 @@ class model {
         options.filter = bytes_of(q.text);
         options.order_by = bytes_of(q.order_text);
         options.version = version;
+        options.txn = txn;
         options.use_index = use_index;
         options.limit = one_in(2) ? 0 : 1 + below(20);
         std::string known;
@@ -858,6 +861,37 @@ class model {
         compared += from.size();
     }
 
+    /* With writes of the transaction's own on top. Nothing of it stays. */
+    void ask_in_transaction()
+    {
+        polarys_txn_options options{};
+        options.isolation = one_in(2) ? POLARYS_ISOLATION_SERIALIZABLE : POLARYS_ISOLATION_SNAPSHOT;
+        ASSERT_EQ(POLARYS_OK, polarys_txn_begin(db.db, nullptr, &options, &txn, &db.error))
+            << db.error.message;
+        documents seen = live();
+        for (uint64_t i = below(10); i > 0; i--) {
+            std::string key = "k" + std::to_string(below(80));
+            if (one_in(4)) {
+                ASSERT_EQ(POLARYS_OK,
+                          polarys_txn_delete(txn, "t", bytes_of(key), nullptr, &db.error));
+                seen.erase(key);
+                continue;
+            }
+            document d;
+            d.content = random_content();
+            polarys_value written = json_of(d.content.text);
+            ASSERT_EQ(POLARYS_OK, polarys_txn_put(txn, "t", bytes_of(key), &written, &db.error))
+                << db.error.message;
+            seen[key] = d;
+        }
+        for (int i = 0; i < 3 && !::testing::Test::HasFailure(); i++) {
+            ask(random_question(), seen, 0);
+        }
+        ASSERT_EQ(POLARYS_OK, polarys_txn_rollback(txn, &db.error));
+        polarys_txn_release(txn);
+        txn = nullptr;
+    }
+
     void ask(const question &q, const documents &from, uint64_t version)
     {
         std::vector<std::string> expected = expected_of(q, from);
@@ -880,6 +914,7 @@ class model {
     documents all;
     std::set<std::string> indexes;
     std::vector<moment> moments;
+    polarys_txn *txn = nullptr; /* that is asked in */
     bool has_arrays = true;
 };
 

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Queries in transactions: what they show, and what a commit hears of them.
+ */
+#include "engine/engine_index.h"
+#include "engine/engine_query.h"
+#include "tests/support/engine/test_store.h"
+#include "tests/support/engine/test_txn.h"
+
+using test_store::bytes_of;
+using test_store::store;
+using test_store::text_of;
+using test_store::txn;
+using test_store::world;
+
+namespace {
+
+class QueryTxnTest : public ::testing::Test {
+  protected:
+    void SetUp() override
+    {
+        ASSERT_EQ(POLARYS_OK, db.open()) << db.error.message;
+        ASSERT_EQ(POLARYS_OK, db.create_table("t"));
+        for (const char *key : {"a", "b", "c", "d"}) {
+            ASSERT_EQ(POLARYS_OK, db.put("t", key, "{\"n\":1,\"m\":1}"));
+        }
+    }
+
+    void make_index()
+    {
+        const char *field = "n";
+        polarys_index_options options{};
+        options.name = "by_n";
+        options.fields = &field;
+        options.field_count = 1;
+        options.kind = POLARYS_INDEX_ORDERED;
+        ASSERT_EQ(POLARYS_OK, polarys_index_create(db.db, nullptr, "t", &options, nullptr, nullptr,
+                                                   nullptr, &db.error));
+        sim_executor_run_all(w.executor);
+        ASSERT_EQ(POLARYS_OK, polarys_index_wait(db.db, nullptr, "t", "by_n", 0, &db.error));
+    }
+
+    std::string keys(const txn &in, const std::string &filter, const std::string &order = "",
+                     uint64_t limit = 0, const std::string &from = "")
+    {
+        polarys_query_options options{};
+        options.table = "t";
+        options.filter = bytes_of(filter);
+        options.order_by = bytes_of(order);
+        options.limit = limit;
+        options.cursor = bytes_of(from);
+        options.txn = in.handle;
+        polarys_query *query = nullptr;
+        polarys_code code = polarys_query_open(db.db, &options, &query, &db.error);
+        std::string all;
+        while (code == POLARYS_OK) {
+            bool has_document;
+            polarys_document document{};
+            code = polarys_query_next(query, nullptr, nullptr, &has_document, &document, &db.error);
+            if (code != POLARYS_OK || !has_document) {
+                break;
+            }
+            all += (all.empty() ? "" : " ") + text_of(document.key);
+        }
+        polarys_slice place{};
+        if (code == POLARYS_OK) {
+            EXPECT_EQ(POLARYS_OK, polarys_query_cursor(query, &place, &db.error));
+            cursor = text_of(place);
+        }
+        polarys_query_close(query);
+        return code == POLARYS_OK ? all : polarys_code_name(code);
+    }
+
+    world w;
+    store db{w};
+    std::string cursor;
+};
+
+} // namespace
+
+TEST_F(QueryTxnTest, ShowsItsOwnWritesOnTopOfItsVersion)
+{
+    txn t(db.db);
+    EXPECT_EQ("a b c d", keys(t, "n = 1"));
+    ASSERT_EQ(POLARYS_OK, t.put("b", "{\"n\":2}"));
+    ASSERT_EQ(POLARYS_OK, t.remove("c"));
+    ASSERT_EQ(POLARYS_OK, t.put("e", "{\"n\":1}"));
+    ASSERT_EQ(POLARYS_OK, db.put("t", "f", "{\"n\":1}"));
+    EXPECT_EQ("a d e", keys(t, "n = 1"));
+    EXPECT_EQ("b", keys(t, "n = 2"));
+    EXPECT_EQ("b e d a", keys(t, "", "n desc"));
+    EXPECT_EQ("b e", keys(t, "", "n desc", 2));
+    ASSERT_EQ(POLARYS_OK, t.remove_range("a", "c"));
+    EXPECT_EQ("d e", keys(t, ""));
+}
+
+TEST_F(QueryTxnTest, GoesOnBehindACursorIntoItsOwnWrites)
+{
+    txn t(db.db);
+    ASSERT_EQ(POLARYS_OK, t.put("aa", "{}"));
+    ASSERT_EQ(POLARYS_OK, t.put("e", "{}"));
+    std::string pages;
+    std::string place;
+    for (int i = 0; i < 8; i++) {
+        pages += keys(t, "", "", 1, place) + " ";
+        place = cursor;
+    }
+    EXPECT_EQ("a b c d aa e   ", pages);
+    EXPECT_EQ("a aa b c d e", keys(t, "", "none"));
+}
+
+TEST_F(QueryTxnTest, UsesIndexesAndLeavesOutWhatItTouched)
+{
+    make_index();
+    txn t(db.db);
+    ASSERT_EQ(POLARYS_OK, t.put("b", "{\"n\":2}"));
+    ASSERT_EQ(POLARYS_OK, t.put("e", "{\"n\":1}"));
+    EXPECT_EQ("a c d e", keys(t, "n = 1"));
+    EXPECT_EQ("b", keys(t, "n = 2"));
+    EXPECT_EQ("b e d c a", keys(t, "", "n desc"));
+}
+
+TEST_F(QueryTxnTest, ConflictsAtSerializableWithWhatWouldHaveMatched)
+{
+    for (bool has_index : {false, true}) {
+        if (has_index) {
+            make_index();
+        }
+        txn phantom(db.db, POLARYS_ISOLATION_SERIALIZABLE);
+        EXPECT_EQ("", keys(phantom, "n = 7"));
+        ASSERT_EQ(POLARYS_OK, phantom.put("own", "{}"));
+        ASSERT_EQ(POLARYS_OK, db.put("t", has_index ? "y" : "x", "{\"n\":7}"));
+        EXPECT_EQ(POLARYS_TXN_CONFLICT, phantom.commit()) << has_index;
+
+        txn changed(db.db, POLARYS_ISOLATION_SERIALIZABLE);
+        EXPECT_EQ("d", keys(changed, "n = 1 AND m = 1").substr(6));
+        ASSERT_EQ(POLARYS_OK, changed.put("own", "{}"));
+        ASSERT_EQ(POLARYS_OK, db.put("t", "d", "{\"n\":1,\"m\":1,\"o\":1}"));
+        EXPECT_EQ(POLARYS_TXN_CONFLICT, changed.commit()) << "its entry is the same";
+    }
+    txn apart(db.db, POLARYS_ISOLATION_SERIALIZABLE);
+    EXPECT_EQ("", keys(apart, "n = 8"));
+    ASSERT_EQ(POLARYS_OK, apart.put("own", "{}"));
+    ASSERT_EQ(POLARYS_OK, db.put("t", "z", "{\"n\":9}"));
+    EXPECT_EQ(POLARYS_OK, apart.commit()) << "by the index it looked elsewhere";
+}
+
+TEST_F(QueryTxnTest, RefusesATransactionThatIsOverOrElsewhere)
+{
+    txn t(db.db);
+    ASSERT_EQ(POLARYS_OK, t.rollback());
+    EXPECT_EQ("TXN_NOT_FOUND", keys(t, ""));
+    ASSERT_EQ(POLARYS_OK, polarys_database_create(db.db, "other", nullptr, nullptr, &db.error));
+    txn other(db.db, nullptr, "other");
+    EXPECT_EQ("BAD_ARGUMENT", keys(other, ""));
+}
