@@ -41,6 +41,7 @@ void db_destroy(struct polarys_db *db)
     condition_deinit(&db->event_condition);
     mutex_deinit(&db->event_mutex);
     index_builder_deinit(&db->builder);
+    statistics_cache_deinit(&db->statistics);
     free(db);
 }
 

@@ -322,6 +322,7 @@ static struct polarys_db *db_create(const struct polarys_db_options *options)
     mutex_init(&db->schema_mutex, MUTEX_RANK_STORE_OPEN);
     condition_init(&db->schema_condition);
     turns_init(&db->turns);
+    statistics_cache_init(&db->statistics);
     db->prune_task.run = db_prune_run;
     return db;
 }

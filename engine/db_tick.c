@@ -38,6 +38,7 @@ static void tick_do(struct polarys_db *db)
         db->swept_ns = now_ns;
         expiry_sweep(db);
     }
+    index_build_tick(db, now_ns);
     save_when_due(db, now_ns);
 }
 

@@ -19,6 +19,7 @@
 #include "engine/engine.h"
 #include "engine/feed/feed.h"
 #include "engine/index_build.h"
+#include "engine/index_statistics.h"
 #include "engine/manifest/manifest.h"
 #include "engine/turns.h"
 #include "engine/txn/snapshots.h"
@@ -135,6 +136,7 @@ struct polarys_db {
 
     atomic_bool is_verifying;
     struct index_builder builder;
+    struct statistics_cache statistics;
 
     struct mutex schema_mutex;
     struct condition schema_condition;

@@ -23,6 +23,7 @@ struct build_next {
 };
 
 #define MILLISECOND_NS UINT64_C(1000000)
+#define INDEX_STATISTICS_NS UINT64_C(60000000000)
 
 static const struct index_definition *index_to_build(const struct catalog *catalog)
 {
@@ -226,6 +227,27 @@ static enum polarys_code chunk_run(struct polarys_db *db, const struct catalog *
     return code;
 }
 
+/* With nothing to build: gathers statistics that are out of date. */
+static void statistics_step(struct polarys_db *db, const struct catalog *catalog)
+{
+    struct index_builder *builder = &db->builder;
+    size_t looks = catalog->index_count < INDEX_STATISTICS_LOOKS ? catalog->index_count
+                                                                 : (size_t)INDEX_STATISTICS_LOOKS;
+    for (size_t i = 0; i < looks && !atomic_load(&db->is_closing); i++) {
+        const struct index_definition *index =
+            catalog->indexes[builder->looked_at++ % catalog->index_count];
+        struct polarys_error err = POLARYS_ERROR_INIT;
+        if (index->state != INDEX_READY) {
+            continue;
+        }
+        enum polarys_code code = index_statistics_refresh(db, catalog, index, &err);
+        if (code != POLARYS_OK && code != POLARYS_TXN_CONFLICT && code != POLARYS_DRAINING) {
+            polarys_log(POLARYS_LOG_WARN, "index", "statistics of index \"%s\": %s", index->name,
+                        err.message);
+        }
+    }
+}
+
 static void build_step(struct polarys_db *db, struct build_next *next)
 {
     struct polarys_error err = POLARYS_ERROR_INIT;
@@ -244,6 +266,9 @@ static void build_step(struct polarys_db *db, struct build_next *next)
                             err.message);
             }
         }
+    }
+    if (index == NULL) {
+        statistics_step(db, catalog);
     }
     catalog_release(catalog);
 }
@@ -278,6 +303,14 @@ void index_build_kick(struct polarys_db *db)
     if (atomic_exchange(&builder->state, BUILD_AGAIN) == BUILD_IDLE) {
         builder->task.run = build_run;
         executor_submit(db->call_executor, EXECUTOR_COMPACT, &builder->task);
+    }
+}
+
+void index_build_tick(struct polarys_db *db, uint64_t now_ns)
+{
+    if (now_ns - db->builder.ticked_ns >= INDEX_STATISTICS_NS) {
+        db->builder.ticked_ns = now_ns;
+        index_build_kick(db);
     }
 }
 

@@ -22,6 +22,7 @@ enum {
     INDEX_BUILD_CHUNK_BYTES = 1 << 20, /* of entries in one commit, unless one document has more */
     INDEX_BUILD_LEASE_MS = 60000,      /* of the version that a chunk reads */
     INDEX_BUILD_RETRY_MS = 250,        /* after an error that may pass */
+    INDEX_STATISTICS_LOOKS = 256,      /* indexes whose statistics one step looks at */
     INDEX_BUILD_PAUSE_MS_MAX = 1000,   /* between chunks, when writers have to be slowed down */
 };
 
@@ -33,12 +34,16 @@ struct index_builder {
     uint32_t index_id; /* whose progress this is; 0: none */
     struct buffer last_key;
     uint64_t document_count;
+    uint64_t ticked_ns; /* of the tick */
     size_t chunk_documents;
+    size_t looked_at; /* index of the catalogue whose statistics are looked at next */
     /* For whoever lists indexes. */
     atomic_uint shown_index_id;
     atomic_uint_fast64_t shown_document_count;
 };
 
+/* Looks now and then whether statistics are out of date; of the tick. */
+void index_build_tick(struct polarys_db *db, uint64_t now_ns);
 /* There may be something to build. Any thread. */
 void index_build_kick(struct polarys_db *db);
 /* Waits until the task will not run again. REQUIRES: is_closing. */

@@ -144,6 +144,19 @@ static void info_fill(struct polarys_db *db, const struct index_definition *inde
     if (index->state == INDEX_BUILDING && atomic_load(&db->builder.shown_index_id) == index->id) {
         info->documents_indexed = atomic_load(&db->builder.shown_document_count);
     }
+    struct index_statistics *statistics = db_statistics_get(db, index->id);
+    if (statistics != NULL) {
+        info->entry_count = statistics->entry_count;
+        info->distinct_count = statistics->distinct_count;
+        index_statistics_unref(statistics);
+    }
+    if (index->state == INDEX_BUILDING) {
+        statistics = db_statistics_get(db, index->table_id);
+        uint64_t documents = statistics == NULL ? 0 : statistics->entry_count;
+        info->documents_estimated =
+            documents > info->documents_indexed ? documents : info->documents_indexed;
+        index_statistics_unref(statistics);
+    }
 }
 
 enum polarys_code polarys_index_list(struct polarys_db *db, const char *database, const char *table,

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Writes entries of the tree as they are, past everything that the store checks: for tests of what it does
+ * when it meets what it would not have written.
+ */
+#ifndef TESTS_SUPPORT_ENGINE_RAW_WRITE_H
+#define TESTS_SUPPORT_ENGINE_RAW_WRITE_H
+
+#include "engine/engine.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Puts `value` under `key` of (database_id, table_id), or deletes it when `value` has no data. */
+enum polarys_code raw_write(struct polarys_db *db, uint32_t database_id, uint32_t table_id,
+                            struct polarys_slice key, struct polarys_slice value,
+                            struct polarys_error *err);
+/* Deletes the first entry of an index, whatever it is. */
+enum polarys_code raw_delete_first(struct polarys_db *db, uint32_t database_id, uint32_t index_id,
+                                   struct polarys_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
