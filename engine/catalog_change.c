@@ -6,13 +6,13 @@
  * was prepared before it and validated after it conflicts and looks again. Between its validation and the
  * moment the new catalogue is published, such commits wait here instead of conflicting over and over.
  */
+#include "engine/catalog_change.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #define XXH_STATIC_LINKING_ONLY
 #include <xxhash.h>
-
-#include "engine/catalog_change.h"
 
 /* ---- one at a time ---- */
 
