@@ -225,6 +225,20 @@ static enum polarys_code files_remove(struct vfs *vfs, const char *dir, struct p
     return code;
 }
 
+/* The directory with what is in it. Its files go durably before it does: no crash leaves them without it. */
+static enum polarys_code dir_remove(struct polarys_db *db, const char *dir,
+                                    struct polarys_error *err)
+{
+    enum polarys_code code = files_remove(db->vfs, dir, err);
+    if (code == POLARYS_OK) {
+        code = vfs_sync_dir(db->vfs, dir, err);
+    }
+    if (code == POLARYS_OK) {
+        code = vfs_remove(db->vfs, dir, err);
+    }
+    return code == POLARYS_OK ? vfs_sync_dir(db->vfs, db->dir, err) : code;
+}
+
 static enum polarys_code verify_table(const struct table_env *env, const struct table_meta *meta,
                                       uint64_t *bad_blocks)
 {
@@ -290,14 +304,14 @@ enum polarys_code polarys_db_verify(struct polarys_db *db, uint64_t *bad_blocks,
     }
     if (code == POLARYS_OK && exists) {
         /* What a verification that was cut off has left. */
-        code = files_remove(db->vfs, dir, err);
+        code = dir_remove(db, dir, err);
     }
     if (code == POLARYS_OK) {
         code = tree_checkpoint(db->tree, dir, &version, err);
     }
     if (code == POLARYS_OK) {
         code = verify_all(db, dir, bad_blocks, err);
-        enum polarys_code remove_code = files_remove(db->vfs, dir, code == POLARYS_OK ? err : NULL);
+        enum polarys_code remove_code = dir_remove(db, dir, code == POLARYS_OK ? err : NULL);
         code = code == POLARYS_OK ? remove_code : code;
     }
     atomic_store(&db->is_verifying, false);

@@ -28,6 +28,7 @@ enum {
     TREE_LEVEL_RATIO = 10,
     TREE_IMMUTABLE_MEMTABLES_MAX = 4,
     TREE_SNAPSHOTS_MAX = 4096, /* versions that retention may name */
+    TREE_TABLE_FILES_DEFAULT = 512,
 };
 
 struct tree_options {
@@ -38,6 +39,7 @@ struct tree_options {
     size_t block_bytes;
     uint64_t level1_bytes;  /* target of the first level below level 0; default 128 MiB */
     uint64_t file_bytes;    /* target of a table file; default 32 MiB */
+    size_t table_files_max; /* table files open at once; default TREE_TABLE_FILES_DEFAULT */
     int zstd_level_upper;   /* above the last level; default 1 */
     int zstd_level_last;    /* in the last level; default 3 */
     bool is_compaction_off; /* tests and benchmarks: flush only */
@@ -82,7 +84,8 @@ void tree_close(struct tree *tree);
  * active memtable, switching to a new one when not (or to one made to measure for a very large batch).
  * Call it before the first entry of a commit, for all of them: a commit may not lie in two memtables, for
  * the flushed version names whole commits. Errors: WOULD_BLOCK when too many memtables wait to be flushed
- * (room_made follows), TOO_LARGE beyond what one memtable can hold, NO_MEMORY, a background error.
+ * (room_made follows), TOO_LARGE beyond what one memtable can hold, NO_MEMORY, a background error; DISK_LOW
+ * among those only once the memtables are full, so that deletes go on as long as they can.
  */
 NODISCARD enum polarys_code tree_reserve(struct tree *tree, size_t entry_bytes,
                                          size_t range_deletes, struct polarys_error *err);
@@ -187,6 +190,8 @@ struct tree_stats {
     uint64_t memtable_bytes;     /* touched arena bytes of all memtables */
     uint64_t memtable_count;     /* the active one included */
     uint64_t table_memory_bytes; /* open tables outside the cache */
+    uint64_t table_files_open;
+    uint64_t table_files_reopened; /* that had been closed for room */
     uint64_t flush_count;
     uint64_t flush_bytes_written;
     uint64_t compaction_count;

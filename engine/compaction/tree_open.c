@@ -220,6 +220,9 @@ static void set_defaults(struct tree *tree)
     if (options->memtable_bytes == 0) {
         options->memtable_bytes = MEMTABLE_BYTES_DEFAULT;
     }
+    if (options->table_files_max == 0) {
+        options->table_files_max = TREE_TABLE_FILES_DEFAULT;
+    }
     tree->shape.level1_bytes = options->level1_bytes;
     tree->shape.file_bytes = options->file_bytes;
     tree->shape.batch_bytes = batch_bytes(options);
@@ -245,12 +248,17 @@ enum polarys_code tree_open(const struct tree_options *options, struct tree **ou
     mutex_init(&tree->mutex, MUTEX_RANK_TREE);
     condition_init(&tree->changed);
     set_defaults(tree);
+    tree->options.env.files = NULL;
     tree->dir = strdup(options->env.dir);
     if (tree->dir == NULL) {
         code = polarys_fail(err, POLARYS_NO_MEMORY, "no memory for a path");
         goto fail;
     }
     tree->options.env.dir = tree->dir;
+    code = table_files_create(tree->options.table_files_max, &tree->options.env.files, err);
+    if (code != POLARYS_OK) {
+        goto fail;
+    }
     code = load_version(tree, err);
     if (code != POLARYS_OK) {
         goto fail;
@@ -310,6 +318,7 @@ void tree_close(struct tree *tree)
     bury_all(tree);
     tree_cleanup(tree);
     POLARYS_ASSERT(tree->retired == NULL && tree->dead == NULL);
+    table_files_destroy(tree->options.env.files);
     manifest_close(tree->options.manifest);
     for (size_t level = 0; level < MANIFEST_LEVELS; level++) {
         buffer_deinit(&tree->cursors[level]);

@@ -59,6 +59,10 @@ void tree_stats_get(struct tree *tree, struct tree_stats *stats)
     tree_version_release(tree, version);
     add_slots(tree, stats);
     stats->table_memory_bytes = __atomic_load_n(&tree->table_memory_bytes, __ATOMIC_RELAXED);
+    struct table_files_stats files;
+    table_files_stats_get(tree->options.env.files, &files);
+    stats->table_files_open = files.open_count;
+    stats->table_files_reopened = files.reopened_count;
 
     mutex_lock(&tree->mutex);
     stats->flush_count = tree->flush_count;

@@ -144,21 +144,37 @@ void tree_memtables_release(struct tree *tree)
     }
 }
 
+/* The background failure that stands, if it is one that refuses writes. `is_full`: no memtable has room. */
+static enum polarys_code refusal_get(struct tree *tree, bool is_full, struct polarys_error *err)
+{
+    if (!__atomic_load_n(&tree->is_refusing, __ATOMIC_ACQUIRE)) {
+        return POLARYS_OK;
+    }
+    mutex_lock(&tree->mutex);
+    enum polarys_code code = tree_failure_get_locked(tree, err);
+    mutex_unlock(&tree->mutex);
+    if (code == POLARYS_DISK_LOW && !is_full) {
+        /* Puts are refused above, where they are told from deletes; those go on while memory holds them. */
+        polarys_error_clear(err);
+        return POLARYS_OK;
+    }
+    return code == POLARYS_OK ? code : polarys_wrap(err, code, "reserve memtable room");
+}
+
 enum polarys_code tree_reserve(struct tree *tree, size_t entry_bytes, size_t range_deletes,
                                struct polarys_error *err)
 {
-    enum polarys_code code = POLARYS_OK;
-    if (__atomic_load_n(&tree->is_refusing, __ATOMIC_ACQUIRE)) {
-        mutex_lock(&tree->mutex);
-        code = tree_failure_get_locked(tree, err);
-        mutex_unlock(&tree->mutex);
-    }
+    enum polarys_code code = refusal_get(tree, false, err);
     if (code != POLARYS_OK) {
-        return polarys_wrap(err, code, "reserve memtable room");
+        return code;
     }
     tree_memtables_release(tree);
     if (!memtable_has_room(tree->view->memtables[0], entry_bytes, range_deletes)) {
         code = switch_memtable(tree, entry_bytes, range_deletes, TREE_IMMUTABLE_MEMTABLES_MAX, err);
+    }
+    if (code == POLARYS_WOULD_BLOCK) {
+        enum polarys_code refusal = refusal_get(tree, true, err);
+        code = refusal == POLARYS_OK ? code : refusal;
     }
     if (code != POLARYS_OK) {
         return code;

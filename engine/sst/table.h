@@ -13,6 +13,7 @@
 #include "engine/base/range_delete.h"
 #include "engine/crypto/keyring.h"
 #include "engine/sst/block_cache.h"
+#include "engine/sst/table_files.h"
 #include "engine/vfs/vfs.h"
 
 #ifdef __cplusplus
@@ -36,6 +37,7 @@ struct table_env {
     struct keyring *keyring;
     struct random_source *random;
     struct block_cache *cache;
+    struct table_files *files; /* NULL: a table's file stays open as long as the table */
 };
 
 struct table_builder_options {

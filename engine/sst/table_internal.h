@@ -9,12 +9,21 @@
 #include "engine/sst/table.h"
 #include "engine/sst/table_format.h"
 
-/* Immutable after open, so any number of threads may read. */
+/* A table's open file. Guarded by the mutex of env.files; without those, set once while opening. */
+struct table_handle_slot {
+    struct vfs_file *file; /* NULL when it was closed for room */
+    uint32_t pin_count;    /* reads under way; the file stays open */
+    bool was_closed;
+    struct table_handle_slot *next; /* among the idle ones: open and not pinned */
+    struct table_handle_slot *previous;
+};
+
+/* Immutable after open but for the slot, so any number of threads may read. */
 struct table {
     struct table_env env;
     struct table_meta meta;
     char name[VFS_NAME_MAX];
-    struct vfs_file *file;
+    struct table_handle_slot *slot;
     struct table_sealer sealer;
     bool has_sealer;
     struct table_footer footer;
@@ -28,6 +37,16 @@ struct table {
     size_t range_count;
     struct range_delete_index *range_index;
 };
+
+/* ---- table_files.c ---- */
+
+/* The table's file, opened if need be, to be read from until table_file_unpin. Any thread. Errors: those of
+ * vfs_open. */
+NODISCARD enum polarys_code table_file_pin(const struct table *table, struct vfs_file **file,
+                                           struct polarys_error *err);
+void table_file_unpin(const struct table *table);
+/* REQUIRES: nobody reads from it any more. */
+void table_file_close(const struct table *table);
 
 /* What an index entry leads to. */
 struct table_partition {

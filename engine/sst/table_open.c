@@ -31,10 +31,11 @@ static enum polarys_code open_failed(const struct table *table, uint64_t offset,
 }
 
 /* Checks the file's size and reads the header. key_id 0 means any. */
-static enum polarys_code read_header(struct table *table, struct polarys_error *err)
+static enum polarys_code read_header(struct table *table, struct vfs_file *file,
+                                     struct polarys_error *err)
 {
     uint64_t size;
-    enum polarys_code code = vfs_file_size(table->file, &size, err);
+    enum polarys_code code = vfs_file_size(file, &size, err);
     if (code != POLARYS_OK) {
         return code;
     }
@@ -46,7 +47,7 @@ static enum polarys_code read_header(struct table *table, struct polarys_error *
                             size, table->meta.file_bytes);
     }
     uint8_t bytes[TABLE_HEADER_SIZE];
-    code = vfs_read_exact(table->file, 0, bytes, sizeof(bytes), err);
+    code = vfs_read_exact(file, 0, bytes, sizeof(bytes), err);
     if (code != POLARYS_OK) {
         return code;
     }
@@ -71,13 +72,12 @@ static enum polarys_code read_header(struct table *table, struct polarys_error *
 }
 
 /* `tag` is the manifest's, or NULL to take the file's own. */
-static enum polarys_code read_footer(struct table *table, const uint8_t *tag,
+static enum polarys_code read_footer(struct table *table, struct vfs_file *file, const uint8_t *tag,
                                      struct polarys_error *err)
 {
     uint8_t bytes[TABLE_TAIL_SIZE];
     table->footer_offset = table->meta.file_bytes - TABLE_TAIL_SIZE;
-    enum polarys_code code =
-        vfs_read_exact(table->file, table->footer_offset, bytes, sizeof(bytes), err);
+    enum polarys_code code = vfs_read_exact(file, table->footer_offset, bytes, sizeof(bytes), err);
     if (code != POLARYS_OK) {
         return code;
     }
@@ -141,22 +141,18 @@ static enum polarys_code read_range_deletes(struct table *table, struct polarys_
 static enum polarys_code open_steps(struct table *table, const uint8_t *tag, uint64_t *offset,
                                     struct polarys_error *err)
 {
-    char path[VFS_PATH_MAX];
+    struct vfs_file *file = NULL;
     *offset = 0;
-    enum polarys_code code = vfs_path_join(path, table->env.dir, table->name, err);
+    enum polarys_code code = table_file_pin(table, &file, err);
     if (code != POLARYS_OK) {
         return code;
     }
-    code = vfs_open(table->env.vfs, path, VFS_READ, &table->file, err);
-    if (code != POLARYS_OK) {
-        return code;
+    code = read_header(table, file, err);
+    if (code == POLARYS_OK) {
+        *offset = table->meta.file_bytes - TABLE_TAIL_SIZE;
+        code = read_footer(table, file, tag, err);
     }
-    code = read_header(table, err);
-    if (code != POLARYS_OK) {
-        return code;
-    }
-    *offset = table->meta.file_bytes - TABLE_TAIL_SIZE;
-    code = read_footer(table, tag, err);
+    table_file_unpin(table);
     if (code != POLARYS_OK) {
         return code;
     }
@@ -172,11 +168,16 @@ static enum polarys_code open_steps(struct table *table, const uint8_t *tag, uin
 static struct table *table_alloc(const struct table_env *env, uint64_t file_id)
 {
     struct table *table = calloc(1, sizeof(*table));
-    if (table != NULL) {
-        table->env = *env;
-        table->meta.file_id = file_id;
-        table_file_name(table->name, file_id);
+    struct table_handle_slot *slot = calloc(1, sizeof(*slot));
+    if (table == NULL || slot == NULL) {
+        free(table);
+        free(slot);
+        return NULL;
     }
+    table->slot = slot;
+    table->env = *env;
+    table->meta.file_id = file_id;
+    table_file_name(table->name, file_id);
     return table;
 }
 
@@ -186,7 +187,7 @@ enum polarys_code table_open(const struct table_env *env, const struct table_met
     *out = NULL;
     struct table *table = table_alloc(env, meta->file_id);
     if (table == NULL || table_meta_copy(&table->meta, meta) != POLARYS_OK) {
-        free(table);
+        table_close(table);
         return polarys_fail(err, POLARYS_NO_MEMORY, "open table: out of memory");
     }
     uint64_t offset;
@@ -246,8 +247,8 @@ void table_close(struct table *table)
     if (table == NULL) {
         return;
     }
-    /* Nothing was written, so nothing is lost whatever the system says on closing. */
-    (void)vfs_close(table->file, NULL);
+    table_file_close(table);
+    free(table->slot);
     if (table->has_sealer) {
         table_sealer_deinit(&table->sealer);
     }
@@ -279,9 +280,9 @@ void table_range_deletes_each(const struct table *table,
 
 size_t table_memory_bytes(const struct table *table)
 {
-    size_t bytes = sizeof(*table) + table->top_block.size + table->range_block.size +
-                   table->range_count * sizeof(*table->ranges) + table->meta.smallest_key.capacity +
-                   table->meta.largest_key.capacity;
+    size_t bytes = sizeof(*table) + sizeof(*table->slot) + table->top_block.size +
+                   table->range_block.size + table->range_count * sizeof(*table->ranges) +
+                   table->meta.smallest_key.capacity + table->meta.largest_key.capacity;
     if (table->range_index != NULL) {
         bytes += range_delete_index_bytes(table->range_index);
     }

@@ -53,6 +53,19 @@ bool table_data_handle_decode(const struct table *table, struct polarys_slice va
            handle_is_inside(table, handle);
 }
 
+/* Reads from the file, which stays open meanwhile. */
+static enum polarys_code read_bytes(const struct table *table, uint64_t offset, uint8_t *to,
+                                    size_t size, struct polarys_error *err)
+{
+    struct vfs_file *file = NULL;
+    enum polarys_code code = table_file_pin(table, &file, err);
+    if (code == POLARYS_OK) {
+        code = vfs_read_exact(file, offset, to, size, err);
+        table_file_unpin(table);
+    }
+    return code;
+}
+
 static bool readahead_has(const struct table_readahead *ahead, const struct table_handle *handle)
 {
     return handle->offset >= ahead->offset &&
@@ -82,7 +95,7 @@ static enum polarys_code readahead_fill(const struct table *table, struct table_
             return polarys_fail(err, POLARYS_NO_MEMORY, "read ahead: out of memory");
         }
     }
-    enum polarys_code code = vfs_read_exact(table->file, handle->offset, ahead->bytes, size, err);
+    enum polarys_code code = read_bytes(table, handle->offset, ahead->bytes, size, err);
     if (code == POLARYS_OK) {
         ahead->offset = handle->offset;
         ahead->size = size;
@@ -102,7 +115,7 @@ static enum polarys_code read_stored(const struct table *table, const struct tab
                                      struct polarys_error *err)
 {
     if (ahead == NULL) {
-        return vfs_read_exact(table->file, handle->offset, to, handle->stored_size, err);
+        return read_bytes(table, handle->offset, to, handle->stored_size, err);
     }
     if (!readahead_has(ahead, handle)) {
         enum polarys_code code = readahead_fill(table, ahead, handle, err);

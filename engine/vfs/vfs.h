@@ -87,7 +87,7 @@ struct vfs *vfs_posix(void);
 /* *out is NULL on failure. Errors: FILE_NOT_FOUND, DISK_LOW, IO, NO_MEMORY. */
 NODISCARD enum polarys_code vfs_open(struct vfs *vfs, const char *path, unsigned flags,
                                      struct vfs_file **out, struct polarys_error *err);
-/* Errors: FILE_NOT_FOUND, IO. */
+/* A file, or a directory that is empty. Errors: FILE_NOT_FOUND, IO. */
 NODISCARD enum polarys_code vfs_remove(struct vfs *vfs, const char *path,
                                        struct polarys_error *err);
 /* Replaces `to` atomically. */

@@ -17,7 +17,10 @@
 static enum polarys_code posix_remove(struct vfs *vfs, const char *path, struct polarys_error *err)
 {
     (void)vfs;
-    return unlink(path) == 0 ? POLARYS_OK : polarys_fail_errno(err, errno, "remove %s", path);
+    if (unlink(path) == 0 || (errno == EISDIR && rmdir(path) == 0)) {
+        return POLARYS_OK;
+    }
+    return polarys_fail_errno(err, errno, "remove %s", path);
 }
 
 static enum polarys_code posix_rename(struct vfs *vfs, const char *from, const char *to,

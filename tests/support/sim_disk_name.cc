@@ -26,6 +26,13 @@ static bool is_dir(const sim_disk &disk, const std::string &path)
     return path.empty() || (file != nullptr && file->is_dir);
 }
 
+static bool is_empty_dir(const sim_disk &disk, const std::string &path)
+{
+    std::string inside = path + "/";
+    auto first = disk.names.lower_bound(inside);
+    return first == disk.names.end() || first->first.compare(0, inside.size(), inside) != 0;
+}
+
 /* The gate for calls whose faults leave nothing behind: OK to go on; DEAD and FAULT fill `err`. */
 static enum polarys_code simple_gate(sim_disk &disk, unsigned op, const char *what,
                                      const std::string &path, bool *is_interrupted,
@@ -127,8 +134,8 @@ static enum polarys_code name_remove(struct vfs *vfs, const char *raw_path,
         return code;
     }
     inode_ref file = name_find(disk, path);
-    if (file == nullptr || file->is_dir) {
-        return polarys_fail_errno(err, file == nullptr ? ENOENT : EISDIR, "remove %s",
+    if (file == nullptr || (file->is_dir && !is_empty_dir(disk, path))) {
+        return polarys_fail_errno(err, file == nullptr ? ENOENT : ENOTEMPTY, "remove %s",
                                   path.c_str());
     }
     name_drop(disk, path);

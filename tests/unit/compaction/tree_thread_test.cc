@@ -37,7 +37,7 @@ class PooledTree {
         struct manifest *manifest = nullptr;
         EXPECT_EQ(manifest_create(&manifest_opts, &manifest, &err), POLARYS_OK);
         tree_options options = TreeWorld::small_options();
-        options.env = {vfs_posix(), dir.path(), keyring, random_system(), cache};
+        options.env = {vfs_posix(), dir.path(), keyring, random_system(), cache, nullptr};
         options.manifest = manifest;
         options.executor = pool;
         options.retention = retention;
@@ -67,6 +67,7 @@ class PooledTree {
     struct tree *tree = nullptr;
     std::atomic<uint64_t> published{0};
     std::atomic<bool> is_done{false};
+    std::atomic<uint64_t> checked_count{0};
 };
 
 /* Key i is written with every version v = i (mod KEYS): its value as of a snapshot is known. */
@@ -118,7 +119,11 @@ void read_points(PooledTree *store, uint64_t seed)
             tree_get(store->tree, slice_of(key_of(number)), snapshot, 0, &value, &err);
         std::string found = code == POLARYS_OK ? text_of(value.bytes) : "";
         ASSERT_TRUE(code == POLARYS_OK || code == POLARYS_KEY_NOT_FOUND) << err.message;
-        ASSERT_EQ(found, expected_value(number, snapshot));
+        /* A reader that had to wait for a processor may have fallen out of the history. */
+        if (tree_history_start(store->tree) <= snapshot) {
+            ASSERT_EQ(found, expected_value(number, snapshot));
+            store->checked_count++;
+        }
         tree_value_release(&value);
     }
 }
@@ -133,6 +138,10 @@ void read_ranges(PooledTree *store)
         ASSERT_EQ(tree_iterator_create(store->tree, slice_make(nullptr, 0), slice_make(nullptr, 0),
                                        snapshot, 0, &iterator, &err),
                   POLARYS_OK);
+        if (tree_history_start(store->tree) > snapshot) {
+            entry_iterator_destroy(iterator);
+            continue;
+        }
         is_forward = !is_forward;
         unsigned count = 0;
         is_forward ? entry_iterator_seek_first(iterator) : entry_iterator_seek_last(iterator);
@@ -173,4 +182,5 @@ TEST(TreeThreads, ReadersAgreeWhileOneWritesAndFilesChange)
     EXPECT_GT(stats.flush_count, 3u);
     EXPECT_GT(stats.compaction_count, 0u);
     EXPECT_GT(stats.get_count, 0u);
+    EXPECT_GT(store.checked_count, stats.get_count / 2);
 }

@@ -434,6 +434,10 @@ TEST(Store, VerifyFindsABadBlock)
     uint64_t bad_blocks;
     ASSERT_EQ(POLARYS_OK, polarys_db_verify(db.db, &bad_blocks, &db.error)) << db.error.message;
     EXPECT_EQ(0u, bad_blocks);
+    bool is_left = true;
+    std::string dir = db.dir + "/verify";
+    ASSERT_EQ(POLARYS_OK, vfs_exists(sim_disk_vfs(w.disk), dir.c_str(), &is_left, &db.error));
+    EXPECT_FALSE(is_left) << "verifying leaves nothing behind";
     sim_disk_settle(w.disk);
     struct search {
         std::string path;

@@ -186,7 +186,7 @@ struct World {
         EXPECT_EQ(POLARYS_OK, vfs_make_dir(options.vfs, "/db", &err));
         EXPECT_EQ(POLARYS_OK, keyring_create(&options, &keyring, &err)) << err.message;
         EXPECT_EQ(POLARYS_OK, block_cache_create(cache_bytes, &cache, &err));
-        env = {options.vfs, "/db", keyring, &random.base, cache};
+        env = {options.vfs, "/db", keyring, &random.base, cache, nullptr};
     }
 
     ~World()

@@ -89,6 +89,17 @@ TEST_F(SimDisk, NamesBehaveAsOnARealFileSystem)
     EXPECT_FALSE(exists);
 }
 
+TEST_F(SimDisk, RemovesADirectoryOnlyWhenItIsEmpty)
+{
+    ASSERT_EQ(vfs_make_dir(vfs, "/d", &err), POLARYS_OK);
+    ASSERT_EQ(vfs_make_dir(vfs, "/d-not-in-it", &err), POLARYS_OK);
+    close(open("/d/f", VFS_WRITE | VFS_CREATE));
+    EXPECT_EQ(vfs_remove(vfs, "/d", &err), POLARYS_IO);
+    ASSERT_EQ(vfs_remove(vfs, "/d/f", &err), POLARYS_OK);
+    ASSERT_EQ(vfs_remove(vfs, "/d", &err), POLARYS_OK) << err.message;
+    EXPECT_EQ(vfs_remove(vfs, "/d", &err), POLARYS_FILE_NOT_FOUND);
+}
+
 TEST_F(SimDisk, ARemovedFileLivesUntilItIsClosed)
 {
     struct vfs_file *file = open("/f", VFS_READ | VFS_WRITE | VFS_CREATE);

@@ -137,6 +137,13 @@ TEST_F(VfsPosix, NamesAreMadeListedRenamedLinkedAndRemoved)
     EXPECT_EQ(names, (std::set<std::string>{"b", "c"}));
     ASSERT_EQ(vfs_remove(vfs, at("d/b").c_str(), &err), POLARYS_OK);
     EXPECT_EQ(get("d/c"), "1");
+    EXPECT_EQ(vfs_remove(vfs, at("d").c_str(), &err), POLARYS_IO) << "it is not empty";
+    EXPECT_EQ(get("d/c"), "1");
+    ASSERT_EQ(vfs_remove(vfs, at("d/c").c_str(), &err), POLARYS_OK);
+    bool is_there = true;
+    EXPECT_EQ(vfs_remove(vfs, at("d").c_str(), &err), POLARYS_OK) << err.message;
+    ASSERT_EQ(vfs_exists(vfs, at("d").c_str(), &is_there, &err), POLARYS_OK);
+    EXPECT_FALSE(is_there);
     bool exists;
     ASSERT_EQ(vfs_exists(vfs, at("d/b").c_str(), &exists, &err), POLARYS_OK);
     EXPECT_FALSE(exists);
