@@ -188,12 +188,32 @@ static enum polarys_code language_make(struct search_request *request, struct po
     return code;
 }
 
+static enum polarys_code statement_begin(struct search_request *request, struct polarys_error *err)
+{
+    uint8_t start[TREE_KEY_PREFIX_SIZE];
+    uint8_t end[TREE_KEY_PREFIX_SIZE];
+    table_bounds(request->database_id, request->table_id, start, end);
+    struct commit_range range = {slice_make(start, sizeof(start)), slice_make(end, sizeof(end))};
+    enum polarys_code code =
+        txn_statement_begin(request->options->txn, range, 0, &request->statement, err);
+    if (code != POLARYS_OK) {
+        return code;
+    }
+    if (request->statement.database_id != request->database_id) {
+        return polarys_fail(err, POLARYS_BAD_ARGUMENT,
+                            "the transaction is one of another database");
+    }
+    request->snapshot = request->statement.version;
+    request->judged_ms =
+        request->statement.judged_ms != 0 ? request->statement.judged_ms : db_now_ms(request->db);
+    return txn_view_create(&request->statement, request->table_id, 0, &request->own, err);
+}
+
 static enum polarys_code version_choose(struct search_request *request, struct polarys_error *err)
 {
     uint64_t version = request->options->version;
     if (request->options->txn != NULL) {
-        return polarys_fail(err, POLARYS_UNIMPLEMENTED,
-                            "a search in a transaction is not served yet");
+        return statement_begin(request, err);
     }
     enum polarys_code code = polarys_snapshot_acquire(request->db, version, DB_SCAN_LEASE_MS,
                                                       &request->lease_id, &request->snapshot, err);
@@ -228,6 +248,8 @@ void search_request_close(struct search_request *request)
 {
     search_collector_destroy(request->collector);
     tree_value_release(&request->fetched);
+    txn_view_destroy(request->own);
+    txn_statement_end(&request->statement);
     if (request->lease_id != 0) {
         snapshot_release(request->db->snapshots, request->lease_id);
     }

@@ -13,6 +13,7 @@
 #include "engine/engine_query.h"
 #include "engine/query/evaluate.h"
 #include "engine/search/search_query.h"
+#include "engine/txn_statement.h"
 
 enum {
     SEARCH_LIMIT_DEFAULT = 100,
@@ -43,8 +44,11 @@ struct search_request {
 
     uint64_t snapshot;
     uint64_t judged_ms;
-    uint64_t lease_id; /* 0: none */
+    uint64_t lease_id; /* 0: the statement keeps the version */
     uint64_t leased_ns;
+    struct txn_statement statement; /* zero outside of transactions */
+    struct txn_view *own;           /* what the transaction wrote in the table; NULL: nothing */
+    bool is_own_turn;               /* the transaction's own documents come by */
 
     struct search_collector *collector;
     struct tree_value fetched; /* keeps the document at hand alive */
@@ -56,7 +60,7 @@ struct search_request {
 struct search_document {
     struct polarys_slice key;
     struct stored_value stored;
-    uint64_t version;
+    uint64_t version; /* 0: the transaction's own */
 };
 
 /* ---- search_open.c ---- */

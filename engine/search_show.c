@@ -6,6 +6,18 @@
 
 /* ---- documents ---- */
 
+/* What the transaction wrote under the key; NULL: nothing. */
+static const struct txn_view_entry *own_find(const struct search_request *request,
+                                             struct polarys_slice tree_key)
+{
+    size_t at = txn_view_seek(request->own, tree_key);
+    if (request->own == NULL || at == request->own->entry_count) {
+        return NULL;
+    }
+    const struct txn_view_entry *entry = &request->own->entries[at];
+    return slice_equal(entry->key, tree_key) ? entry : NULL;
+}
+
 static enum polarys_code decode(struct polarys_slice bytes, struct search_document *document,
                                 struct polarys_error *err)
 {
@@ -25,6 +37,11 @@ enum polarys_code search_request_fetch(struct search_request *request, struct po
     tree_value_release(&request->fetched);
     request->fetched = (struct tree_value){0};
     *document = (struct search_document){.key = key};
+    const struct txn_view_entry *written = own_find(request, tree_key);
+    if (written != NULL) {
+        POLARYS_ASSERT(!written->is_delete);
+        return decode(written->value, document, err);
+    }
     enum polarys_code code =
         tree_get(request->db->tree, tree_key, request->snapshot,
                  db_tree_flags(request->options->flags), &request->fetched, err);
@@ -35,6 +52,7 @@ enum polarys_code search_request_fetch(struct search_request *request, struct po
     }
     if (code == POLARYS_OK) {
         document->version = request->fetched.version;
+        code = txn_statement_note_key(&request->statement, tree_key, document->version, err);
     }
     return code == POLARYS_OK ? decode(request->fetched.bytes, document, err) : code;
 }
@@ -130,7 +148,8 @@ static enum polarys_code hit_show(struct search_request *request, const struct s
     }
     hit.document.key = document.key;
     hit.document.version = document.version;
-    hit.document.commit_time_unix_ms = db_version_time_ms(request->db, document.version);
+    hit.document.commit_time_unix_ms =
+        document.version == 0 ? 0 : db_version_time_ms(request->db, document.version);
     *goes_on = request->each(request->context, &hit);
     return POLARYS_OK;
 }

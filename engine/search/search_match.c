@@ -404,6 +404,7 @@ static enum polarys_code children_open(struct search_match *match, const struct 
         if (code != POLARYS_OK) {
             return code;
         }
+        POLARYS_ASSERT(child != NULL);
         count_join(match, child, is_first);
         is_first = is_first && node->is_excluded;
         child_insert(match, child);

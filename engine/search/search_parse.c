@@ -165,6 +165,7 @@ static enum polarys_code prefix_make(struct parser *parser, const struct term_li
     if (code != POLARYS_OK || both == NULL) {
         return code != POLARYS_OK ? code : fail_memory(parser);
     }
+    POLARYS_ASSERT(words != NULL && *out != NULL);
     both->first = words;
     words->next = *out;
     *out = both;

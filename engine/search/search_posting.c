@@ -74,7 +74,8 @@ bool search_head_decode(struct cursor *cursor, struct search_document_head *head
         return false;
     }
     return (first & HEAD_HAS_KEY) == 0 || (cursor_take_sized(cursor, &head->document_key) &&
-                                           head->document_key.size >= SEARCH_ID_SIZE_MAX);
+                                           head->document_key.size >= SEARCH_ID_SIZE_MAX &&
+                                           head->document_key.size <= USER_KEY_SIZE_MAX);
 }
 
 bool search_posting_decode(struct polarys_slice value, struct search_posting *posting)

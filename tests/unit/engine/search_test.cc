@@ -297,6 +297,71 @@ TEST_F(StoreSearch, GathersStatisticsThatChangeNoAnswer)
     EXPECT_EQ(check.missing_count, 0u);
 }
 
+TEST_F(StoreSearch, SeesWhatItsTransactionWrote)
+{
+    index("words", {"body"});
+    for (const char *key : {"a", "b", "c"}) {
+        ASSERT_EQ(POLARYS_OK, db.put("t", key, R"({"body": "fox"})"));
+    }
+    polarys_txn *txn;
+    ASSERT_EQ(POLARYS_OK, polarys_txn_begin(db.db, nullptr, nullptr, &txn, &err)) << err.message;
+    polarys_search_options options = asked("fox");
+    options.txn = txn;
+    EXPECT_EQ(search(options).keys, (Strings{"a", "b", "c"}));
+    const std::string cat_text = R"({"body": "cat", "n": 1})";
+    const std::string fox_text = R"({"body": "fox fox", "n": 1})";
+    polarys_value cat = json_of(cat_text);
+    polarys_value fox = json_of(fox_text);
+    ASSERT_EQ(POLARYS_OK, polarys_txn_put(txn, "t", bytes_of("a"), &cat, 0, &err));
+    ASSERT_EQ(POLARYS_OK, polarys_txn_delete(txn, "t", bytes_of("b"), 0, nullptr, &err));
+    ASSERT_EQ(POLARYS_OK, polarys_txn_put(txn, "t", bytes_of("d"), &fox, 0, &err));
+    Found found = search(options);
+    EXPECT_EQ(found.keys, (Strings{"d", "c"})) << found.err.message;
+    EXPECT_EQ(found.values[0], R"({"body": "fox fox", "n": 1})");
+    EXPECT_EQ(found.total, 2u);
+    options.filter = slice_from_text("n = 1");
+    EXPECT_EQ(search(options).keys, (Strings{"d"}));
+    EXPECT_EQ(search("fox").keys, (Strings{"a", "b", "c"})) << "nobody else sees it";
+    ASSERT_EQ(POLARYS_OK, polarys_txn_commit(txn, nullptr, nullptr, &err)) << err.message;
+    polarys_txn_release(txn);
+    EXPECT_EQ(search("fox").keys, (Strings{"d", "c"}));
+}
+
+TEST_F(StoreSearch, LeavesNoPhantomsToSerializableTransactions)
+{
+    index("words", {"body"});
+    for (const char *other : {R"({"body": "dog"})", R"({"body": "a fox"})"}) {
+        polarys_txn *txn;
+        polarys_txn_options begin{};
+        begin.isolation = POLARYS_ISOLATION_SERIALIZABLE;
+        ASSERT_EQ(POLARYS_OK, polarys_txn_begin(db.db, nullptr, &begin, &txn, &err));
+        polarys_search_options options = asked("fox");
+        options.txn = txn;
+        EXPECT_EQ(search(options).total, 0u);
+        ASSERT_EQ(POLARYS_OK, db.put("t", "other", other));
+        const std::string nothing = "{}";
+        polarys_value value = json_of(nothing);
+        ASSERT_EQ(POLARYS_OK, polarys_txn_put(txn, "t", bytes_of("mine"), &value, 0, &err));
+        bool is_found = strstr(other, "fox") != nullptr;
+        EXPECT_EQ(polarys_txn_commit(txn, nullptr, nullptr, &err),
+                  is_found ? POLARYS_TXN_CONFLICT : POLARYS_OK)
+            << other << ": " << err.message;
+        polarys_txn_release(txn);
+    }
+}
+
+TEST_F(StoreSearch, RefusesTransactionsOfOtherDatabases)
+{
+    index("words", {"body"});
+    ASSERT_EQ(POLARYS_OK, polarys_database_create(db.db, "other", nullptr, nullptr, &err));
+    polarys_txn *txn;
+    ASSERT_EQ(POLARYS_OK, polarys_txn_begin(db.db, "other", nullptr, &txn, &err));
+    polarys_search_options options = asked("fox");
+    options.txn = txn;
+    EXPECT_EQ(search(options).code, POLARYS_BAD_ARGUMENT);
+    polarys_txn_release(txn);
+}
+
 TEST_F(StoreSearch, NamesWhatIsNotThere)
 {
     polarys_search_options options = asked("fox");

@@ -209,6 +209,12 @@ TEST(SearchPosting, RefusesWhatIsNone)
         EXPECT_FALSE(search_posting_decode(SliceOf(value), &posting))
             << testing::PrintToString(value);
     }
+    std::string too_long =
+        Bytes({(2 << 2) | 2, 0x81, 0x20}) + std::string(4097, 'k') + Bytes({1, 0});
+    EXPECT_FALSE(search_posting_decode(SliceOf(too_long), &posting));
+    too_long[1] = static_cast<char>(0x80); /* one byte less: the longest key there is */
+    too_long.erase(3, 1);
+    EXPECT_TRUE(search_posting_decode(SliceOf(too_long), &posting));
     const std::string bad_positions[] = {
         Bytes({2 << 2, 2, 0}),       /* too few */
         Bytes({2 << 2, 2, 0, 0}),    /* one twice */
