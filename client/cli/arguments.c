@@ -22,6 +22,7 @@ struct word_reader {
 static bool option_find(const struct command *command, const char *name, size_t size,
                         enum option_id *id)
 {
+    POLARYS_ASSERT(id != NULL);
     for (int i = 0; i < OPTION_COUNT; i++) {
         if (command_has_option(command, (enum option_id)i) &&
             strncmp(option_specs[i].name, name, size) == 0 && option_specs[i].name[size] == '\0') {
@@ -61,6 +62,7 @@ static enum cli_status option_take(struct word_reader *reader, const char *word,
     const char *name = option_name(word, &size, &value);
     enum option_id id;
 
+    POLARYS_ASSERT(reader->next <= reader->count);
     if (name == NULL || !option_find(arguments->command, name, size, &id)) {
         return arguments->command == NULL
                    ? cli_usage(reader->cli,
@@ -95,6 +97,7 @@ static enum cli_status operand_take(struct word_reader *reader, const char *word
 {
     char name[64];
 
+    POLARYS_ASSERT(word != NULL);
     if (arguments->command == NULL) {
         bool is_second = *group != NULL;
         (void)snprintf(name, sizeof(name), "%s%s%.40s", is_second ? *group : "",
@@ -142,6 +145,7 @@ enum cli_status arguments_parse(struct cli *cli, int word_count, const char *con
     struct word_reader reader = {cli, words, word_count, 0, false};
     const char *group = NULL;
 
+    POLARYS_ASSERT(word_count >= 0);
     memset(arguments, 0, sizeof(*arguments));
     while (reader.next < reader.count) {
         const char *word = words[reader.next++];
@@ -166,6 +170,8 @@ bool arguments_number(struct cli *cli, const struct arguments *arguments, enum o
                       uint64_t min, uint64_t max, uint64_t *number)
 {
     const char *text = arguments->values[id];
+
+    POLARYS_ASSERT(min <= max && option_specs[id].value_name != NULL);
     if (text == NULL || parse_number_between(text, min, max, number)) {
         return true;
     }
@@ -298,6 +304,7 @@ void arguments_range(const struct arguments *arguments, struct polarys_client_ra
 {
     const char *const *values = arguments->values;
 
+    POLARYS_ASSERT(range != NULL);
     memset(range, 0, sizeof(*range));
     if (values[OPTION_PREFIX] != NULL) {
         range->prefix = values[OPTION_PREFIX];

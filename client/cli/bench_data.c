@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "client/assert.h"
 #include "client/cli/bench.h"
 
 uint64_t bench_now_ns(void)
@@ -17,6 +18,7 @@ uint64_t bench_now_ns(void)
 
 void bench_time_start(struct bench_worker *worker)
 {
+    POLARYS_ASSERT(worker->plan != NULL);
     worker->tally.start_ns = bench_now_ns();
     worker->end_ns = worker->tally.start_ns + worker->plan->seconds * UINT64_C(1000000000);
 }
@@ -54,10 +56,13 @@ void bench_value_write(char *value, const struct bench_plan *plan, uint64_t numb
     }
     value[size - 2] = '"';
     value[size - 1] = '}';
+
+    POLARYS_ASSERT(plan->value_size >= BENCH_VALUE_BYTES_MIN);
 }
 
 void bench_failure_note(struct bench_tally *tally, const struct polarys_client_error *err)
 {
+    POLARYS_ASSERT(err->status != POLARYS_CLIENT_OK);
     if (tally->failures++ == 0) {
         tally->first_failure = *err;
     }

@@ -4,6 +4,8 @@
  */
 #include "client/cli/bench_histogram.h"
 
+#include "client/assert.h"
+
 static unsigned bucket_of(uint64_t value)
 {
     if (value < HISTOGRAM_STEPS) {
@@ -16,6 +18,7 @@ static unsigned bucket_of(uint64_t value)
 /* The largest value of a bucket. */
 static uint64_t bucket_end(unsigned bucket)
 {
+    POLARYS_ASSERT(bucket < HISTOGRAM_BUCKETS);
     if (bucket < HISTOGRAM_STEPS) {
         return bucket;
     }
@@ -26,6 +29,7 @@ static uint64_t bucket_end(unsigned bucket)
 
 void bench_histogram_add(struct bench_histogram *histogram, uint64_t value)
 {
+    POLARYS_ASSERT(bucket_of(value) < HISTOGRAM_BUCKETS);
     histogram->counts[bucket_of(value)]++;
     histogram->count++;
     histogram->max = value > histogram->max ? value : histogram->max;
@@ -33,6 +37,7 @@ void bench_histogram_add(struct bench_histogram *histogram, uint64_t value)
 
 void bench_histogram_merge(struct bench_histogram *to, const struct bench_histogram *from)
 {
+    POLARYS_ASSERT(to != from);
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
         to->counts[i] += from->counts[i];
     }
@@ -45,6 +50,7 @@ uint64_t bench_histogram_quantile(const struct bench_histogram *histogram, doubl
     uint64_t wanted = (uint64_t)(share * (double)histogram->count + 0.999999);
     uint64_t seen = 0;
 
+    POLARYS_ASSERT(share >= 0 && share <= 1);
     wanted = wanted == 0 ? 1 : wanted;
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS && histogram->count > 0; i++) {
         seen += histogram->counts[i];

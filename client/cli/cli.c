@@ -24,6 +24,7 @@ static const char *environment(const char *name, const char *otherwise)
 
 void cli_init(struct cli *cli, FILE *in, FILE *out, FILE *err)
 {
+    POLARYS_ASSERT(in != NULL && out != NULL && err != NULL);
     memset(cli, 0, sizeof(*cli));
     cli->in = in;
     cli->out = out;
@@ -53,6 +54,7 @@ static void message_print(struct cli *cli, const char *reason, const char *forma
 {
     char message[POLARYS_CLIENT_MESSAGE_MAX + 512];
 
+    POLARYS_ASSERT(reason[0] != '\0');
     (void)vsnprintf(message, sizeof(message), format, args);
     (void)fflush(cli->out);
     (void)fprintf(cli->err, "polarys: %s: ", reason);
@@ -83,6 +85,7 @@ enum cli_status cli_fail_call(struct cli *cli, const struct polarys_client_error
 {
     char reason[POLARYS_CLIENT_REASON_MAX + 32];
 
+    POLARYS_ASSERT(err->status != POLARYS_CLIENT_OK);
     (void)snprintf(reason, sizeof(reason), "%s%s%s", polarys_client_status_name(err->status),
                    err->reason[0] == '\0' ? "" : "/", err->reason);
     (void)cli_fail(cli, reason, "%s", err->message);
@@ -109,6 +112,7 @@ struct polarys_client *cli_connect(struct cli *cli, uint32_t timeout_ms)
     struct polarys_client_options options;
     struct polarys_client_error err;
 
+    POLARYS_ASSERT(cli->txn == NULL || cli->client != NULL);
     if (cli->txn != NULL) {
         return cli->client;
     }

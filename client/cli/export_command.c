@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client/assert.h"
 #include "client/cli/command.h"
 #include "client/cli/output.h"
 #include "client/cli/progress.h"
@@ -25,6 +26,7 @@ static enum cli_status documents_write(struct cli *cli, struct polarys_client_sc
     uint64_t bytes = 0;
     bool has_document;
 
+    POLARYS_ASSERT(to != NULL);
     for (;;) {
         if (!polarys_client_scan_next(scan, &has_document, &document, &err)) {
             progress_end(progress);

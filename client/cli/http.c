@@ -12,12 +12,16 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "client/assert.h"
+
 enum { HOST_MAX = 256 };
 
 /* Splits HOST:PORT or [HOST]:PORT. */
 static bool endpoint_split(const char *endpoint, char host[HOST_MAX], const char **port)
 {
     const char *colon = strrchr(endpoint, ':');
+
+    POLARYS_ASSERT(endpoint != NULL && port != NULL);
     if (colon == NULL || colon == endpoint || colon[1] == '\0') {
         return false;
     }
@@ -41,6 +45,7 @@ static int addresses_connect(const struct addrinfo *addresses, uint32_t timeout_
     struct timeval limit = {timeout_ms / 1000, (long)(timeout_ms % 1000) * 1000};
     int number = ECONNREFUSED;
 
+    POLARYS_ASSERT(timeout_ms > 0);
     for (; addresses != NULL; addresses = addresses->ai_next) {
         int fd = socket(addresses->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (fd < 0) {
@@ -61,6 +66,7 @@ static int addresses_connect(const struct addrinfo *addresses, uint32_t timeout_
 
 static bool request_send(int fd, const char *text, size_t size)
 {
+    POLARYS_ASSERT(fd >= 0);
     while (size > 0) {
         ssize_t sent = send(fd, text, size, MSG_NOSIGNAL);
         if (sent < 0 && errno == EINTR) {
@@ -80,6 +86,7 @@ static bool response_read(int fd, struct http_response *response)
 {
     size_t capacity = 0;
 
+    POLARYS_ASSERT(fd >= 0);
     for (;;) {
         if (response->size + 1 >= capacity) {
             capacity = capacity == 0 ? 64 << 10 : capacity * 2;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/assert.h"
 #include "client/cli/json_text.h"
 #include "client/cli/parse.h"
 #include "client/cli/text.h"
@@ -19,6 +20,8 @@ static bool fault_set(struct import_fault *fault, const char *reason, const char
 static bool fault_set(struct import_fault *fault, const char *reason, const char *format, ...)
 {
     va_list args;
+
+    POLARYS_ASSERT(fault != NULL);
     fault->has_offset = false;
     (void)snprintf(fault->reason, sizeof(fault->reason), "%s", reason);
     va_start(args, format);
@@ -66,6 +69,7 @@ static bool base64_take(const struct object_member *member, uint8_t **bytes, siz
     size_t text_size = member->value_size;
     char *text;
 
+    POLARYS_ASSERT(member->value != NULL || member->value_size == 0);
     *size = 0;
     if (text_size < 2 || member->value[0] != '"') {
         return false;
@@ -144,6 +148,7 @@ static bool expiry_take(struct import_line *line, const struct object_member *me
 
 static bool name_is(const struct object_member *member, const char *name)
 {
+    POLARYS_ASSERT(name != NULL);
     return member->name_size == strlen(name) && memcmp(member->name, name, member->name_size) == 0;
 }
 
@@ -222,6 +227,7 @@ bool import_line_read(struct import_line *line, const char *text, size_t size,
     struct polarys_error err = POLARYS_ERROR_INIT;
     struct polarys_slice document = trimmed(text, size);
 
+    POLARYS_ASSERT(line->value_bytes_max > 0);
     memset(&line->record, 0, sizeof(line->record));
     line->is_delete = false;
     if (polarys_json_check((struct polarys_slice){(const uint8_t *)text, size}, &err) !=

@@ -7,10 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/assert.h"
+
 enum { LINE_READER_BYTES_FIRST = 1 << 18 };
 
 void line_reader_init(struct line_reader *reader, FILE *from)
 {
+    POLARYS_ASSERT(from != NULL);
     memset(reader, 0, sizeof(*reader));
     reader->from = from;
 }
@@ -24,6 +27,8 @@ void line_reader_deinit(struct line_reader *reader)
 /* Makes room behind `end` and reads some more. */
 static enum line_event more_read(struct line_reader *reader)
 {
+    POLARYS_ASSERT(reader->start <= reader->end);
+    POLARYS_ASSERT(reader->end <= reader->capacity);
     if (reader->bytes != NULL && reader->start > 0) {
         memmove(reader->bytes, reader->bytes + reader->start, reader->end - reader->start);
         reader->end -= reader->start;
@@ -55,6 +60,8 @@ enum line_event line_reader_next(struct line_reader *reader, const char **line, 
 {
     size_t searched = 0;
 
+    POLARYS_ASSERT(line != NULL && size != NULL);
+    POLARYS_ASSERT(reader->start <= reader->end);
     for (;;) {
         size_t held = reader->end - reader->start;
         const char *start = reader->bytes == NULL ? "" : reader->bytes + reader->start;

@@ -13,6 +13,8 @@
 struct output *output_create(struct cli *cli)
 {
     struct output *output = calloc(1, sizeof(*output));
+
+    POLARYS_ASSERT(cli->out != NULL);
     if (output == NULL) {
         (void)cli_fail(cli, "NO_MEMORY", "no memory for rows");
         return NULL;
@@ -218,6 +220,8 @@ static void header_write(const struct output *output)
 /* Finds the widths if there are none yet, then writes and forgets the rows held. */
 static void held_write(struct output *output)
 {
+    POLARYS_ASSERT(output->row_count <= OUTPUT_ROWS_HELD);
+    POLARYS_ASSERT(output->field_count <= OUTPUT_FIELDS_MAX);
     if (output->row_count == 0) {
         return;
     }
@@ -246,6 +250,9 @@ static void held_write(struct output *output)
 
 static void table_row_hold(struct output *output, const struct output_field *fields, size_t count)
 {
+    POLARYS_ASSERT(count <= OUTPUT_FIELDS_MAX);
+    POLARYS_ASSERT(output->row_count < OUTPUT_ROWS_HELD);
+    POLARYS_ASSERT(output->row_count == 0 || output->field_count == count);
     output->field_count = count;
     for (size_t i = 0; i < count; i++) {
         char *cell = NULL;
@@ -270,6 +277,7 @@ static void table_row_hold(struct output *output, const struct output_field *fie
 
 void output_row(struct output *output, const struct output_field *fields, size_t count)
 {
+    POLARYS_ASSERT(fields != NULL && count > 0);
     if (output->format == OUTPUT_JSON) {
         output_json_line(output->to, fields, count);
     } else if (output->format == OUTPUT_RAW) {
@@ -284,6 +292,7 @@ void output_row(struct output *output, const struct output_field *fields, size_t
 
 enum cli_status output_finish(struct output *take_output, struct cli *cli, enum cli_status status)
 {
+    POLARYS_ASSERT(take_output != NULL);
     held_write(take_output);
     bool has_failed = take_output->has_failed;
     free(take_output);

@@ -7,10 +7,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "client/assert.h"
+
 bool parse_number(const char *text, uint64_t *number)
 {
     uint64_t value = 0;
 
+    POLARYS_ASSERT(text != NULL && number != NULL);
     if (*text == '\0') {
         return false;
     }
@@ -30,6 +33,7 @@ bool parse_number(const char *text, uint64_t *number)
 
 bool parse_number_between(const char *text, uint64_t min, uint64_t max, uint64_t *number)
 {
+    POLARYS_ASSERT(min <= max);
     return parse_number(text, number) && *number >= min && *number <= max;
 }
 
@@ -44,6 +48,7 @@ bool parse_duration_ms(const char *text, uint64_t *duration_ms)
     size_t length = strspn(text, "0123456789");
     uint64_t count;
 
+    POLARYS_ASSERT(duration_ms != NULL);
     if (length == 0 || length >= sizeof(digits)) {
         return false;
     }
@@ -76,6 +81,7 @@ bool parse_hex(const char *text, uint8_t *bytes, size_t *size)
 {
     size_t length = strlen(text);
 
+    POLARYS_ASSERT(bytes != NULL && size != NULL);
     if (length == 0 || length % 2 != 0 || length / 2 > *size) {
         return false;
     }
@@ -127,6 +133,8 @@ bool parse_format(const char *text, enum output_format *format)
 static const char *after_name(const char *text, const char *name)
 {
     size_t size = strlen(name);
+
+    POLARYS_ASSERT(name[0] != '\0');
     return strncmp(text, name, size) == 0 && text[size] == '=' ? text + size + 1 : NULL;
 }
 
@@ -207,6 +215,8 @@ bool parse_time_ms(const char *text, uint64_t *unix_ms)
 bool parse_endpoint_is_loopback(const char *endpoint)
 {
     static const char *const starts[] = {"127.", "localhost:", "[::1]:", "unix:"};
+
+    POLARYS_ASSERT(endpoint != NULL);
     for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
         if (strncmp(endpoint, starts[i], strlen(starts[i])) == 0) {
             /* 127.example.org is a name like any other. */

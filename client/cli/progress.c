@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "client/assert.h"
 #include "client/cli/text.h"
 
 enum { DRAW_INTERVAL_MS = 100, BAR_COLUMNS = 24, LINE_MAX = 160 };
@@ -21,6 +22,7 @@ uint64_t progress_now_ms(void)
 
 void progress_begin(struct progress *progress, struct cli *cli, const char *verb, uint64_t total)
 {
+    POLARYS_ASSERT(verb != NULL);
     memset(progress, 0, sizeof(*progress));
     progress->to = cli->err;
     progress->verb = verb;
@@ -33,6 +35,8 @@ void progress_begin(struct progress *progress, struct cli *cli, const char *verb
 static void bar_format(char bar[BAR_COLUMNS + 1], double share)
 {
     int full = (int)(share * BAR_COLUMNS);
+
+    POLARYS_ASSERT(share >= 0 && share <= 1);
     for (int i = 0; i < BAR_COLUMNS; i++) {
         bar[i] = i < full ? '#' : '.';
     }
@@ -43,6 +47,8 @@ void progress_line_format(char *to, size_t to_size, const struct progress_state 
 {
     char bar[BAR_COLUMNS + 1];
     char rate_text[32];
+
+    POLARYS_ASSERT(to_size > 0);
     double seconds = (double)state->elapsed_ms / 1000;
     double rate = seconds > 0 ? (double)state->documents / seconds : 0;
 
@@ -68,6 +74,7 @@ void progress_update(struct progress *progress, uint64_t done, uint64_t document
     char line[LINE_MAX];
     uint64_t now_ms = progress_now_ms();
 
+    POLARYS_ASSERT(documents >= progress->state.documents);
     progress->state.done = done;
     progress->state.documents = documents;
     progress->state.bytes = bytes;

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "client/assert.h"
 #include "client/cli/command.h"
 #include "client/cli/output.h"
 
@@ -41,6 +42,7 @@ static enum cli_status scan_print(struct cli *cli, struct polarys_client_scan *s
     struct output *output = output_create(cli);
     bool has_document = true;
 
+    POLARYS_ASSERT(scan != NULL);
     if (output == NULL) {
         return CLI_FAILED;
     }

@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 
+#include "client/assert.h"
+
 ProtobufCMessage *rpc_invoke(struct cli *cli, const struct rpc *rpc, enum cli_status *status)
 {
     struct polarys_client_error err;
@@ -15,6 +17,7 @@ ProtobufCMessage *rpc_invoke(struct cli *cli, const struct rpc *rpc, enum cli_st
     uint8_t *bytes;
     size_t bytes_size;
 
+    POLARYS_ASSERT(rpc->method[0] == '/');
     *status = CLI_FAILED;
     if (client == NULL || request == NULL) {
         if (request == NULL) {

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "client/assert.h"
 #include "client/cli/command.h"
 #include "client/cli/output.h"
 
@@ -20,6 +21,7 @@ static enum cli_status table_change(struct cli *cli, const struct arguments *arg
     struct polarys_client_result result;
     struct polarys_client *client = cli_connect(cli, SCHEMA_TIMEOUT_MS);
 
+    POLARYS_ASSERT(arguments->positional_count == 1);
     if (client == NULL) {
         return CLI_FAILED;
     }
@@ -53,6 +55,7 @@ static enum cli_status database_change(struct cli *cli, const struct arguments *
     struct polarys_client_result result;
     struct polarys_client *client = cli_connect(cli, SCHEMA_TIMEOUT_MS);
 
+    POLARYS_ASSERT(arguments->positional_count == 1);
     if (client == NULL) {
         return CLI_FAILED;
     }

@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "client/assert.h"
+
 enum {
     HISTORY_STATEMENTS_MAX = 1000,
     HISTORY_STATEMENT_BYTES_MAX = 4096,
@@ -28,6 +30,7 @@ static struct {
 /* libedit asks for one candidate after the other. */
 static char *candidate_next(const char *word, int state)
 {
+    POLARYS_ASSERT(completion.cli != NULL);
     static int index;
     char line[1024];
     char table[POLARYS_CLIENT_NAME_MAX + 1];
@@ -59,6 +62,7 @@ void shell_input_begin(struct shell_input *input, struct cli *cli)
 {
     const char *home = getenv("HOME");
 
+    POLARYS_ASSERT(cli->in != NULL);
     memset(input, 0, sizeof(*input));
     input->cli = cli;
     input->is_terminal =
@@ -93,6 +97,7 @@ void shell_input_end(struct shell_input *input)
 
 char *shell_input_line(struct shell_input *input, const char *prompt)
 {
+    POLARYS_ASSERT(prompt != NULL);
     if (input->is_terminal) {
         return readline(prompt);
     }
@@ -112,6 +117,7 @@ char *shell_input_line(struct shell_input *input, const char *prompt)
 
 void shell_input_remember(struct shell_input *input, const char *statement)
 {
+    POLARYS_ASSERT(statement != NULL);
     if (input->is_terminal && strlen(statement) <= HISTORY_STATEMENT_BYTES_MAX) {
         (void)add_history(statement);
     }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/assert.h"
 #include "client/cli/json_text.h"
 
 static bool is_blank(char c)
@@ -28,6 +29,8 @@ static bool is_statement_end(const char *at)
 static const char *quoted_copy(const char *at, char **to)
 {
     char quote = *at++;
+
+    POLARYS_ASSERT(*at == '\'' || *at == '"');
     while (*at != quote) {
         if (quote == '"' && *at == '\\' && (at[1] == '"' || at[1] == '\\')) {
             at++;
@@ -43,6 +46,7 @@ static const char *quoted_copy(const char *at, char **to)
 /* Copies one word. Returns what follows it, or NULL when it goes on in another line. */
 static const char *word_copy(const char *at, char **to)
 {
+    POLARYS_ASSERT(!is_blank(*at));
     if (*at == '{' || *at == '[') {
         size_t size = json_text_end(at, strlen(at));
         if (size == 0) {
@@ -73,6 +77,7 @@ enum shell_split shell_words_split(struct shell_words *words, const char *statem
     const char *at = statement;
     char *to;
 
+    POLARYS_ASSERT(statement != NULL);
     memset(words, 0, sizeof(*words));
     /* A word takes no more bytes than it has in the statement, and its end those of the blank behind it. */
     words->storage = malloc(strlen(statement) + SHELL_WORDS_MAX + 1);

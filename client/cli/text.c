@@ -7,12 +7,15 @@
 #include <string.h>
 #include <time.h>
 
+#include "client/assert.h"
+
 size_t text_utf8_length(const uint8_t *at, size_t size)
 {
     static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
     size_t length = 0;
     uint32_t value = at[0];
 
+    POLARYS_ASSERT(at != NULL || size == 0);
     if (value < 0x80) {
         return 1;
     }
@@ -54,6 +57,7 @@ bool text_is_utf8(const void *bytes, size_t size)
 
 static void json_character_write(FILE *to, const uint8_t *at, size_t length)
 {
+    POLARYS_ASSERT(length > 0);
     switch (at[0]) {
     case '"':
         (void)fputs("\\\"", to);
@@ -175,6 +179,7 @@ void text_base64_write(FILE *to, const void *bytes, size_t size)
 {
     const uint8_t *at = bytes;
 
+    POLARYS_ASSERT(bytes != NULL || size == 0);
     for (size_t i = 0; i < size; i += 3) {
         size_t left = size - i;
         uint32_t group = (uint32_t)at[i] << 16;
@@ -200,6 +205,7 @@ static int base64_digit(char c)
 
 bool text_base64_decode(const char *text, size_t size, uint8_t *bytes, size_t *bytes_size)
 {
+    POLARYS_ASSERT(bytes_size != NULL);
     *bytes_size = 0;
     if (size % 4 != 0) {
         return false;
@@ -228,6 +234,8 @@ bool text_base64_decode(const char *text, size_t size, uint8_t *bytes, size_t *b
 void text_hex_write(FILE *to, const void *bytes, size_t size)
 {
     const uint8_t *at = bytes;
+
+    POLARYS_ASSERT(bytes != NULL || size == 0);
     for (size_t i = 0; i < size; i++) {
         (void)fprintf(to, "%02x", at[i]);
     }
@@ -252,6 +260,7 @@ void text_size_format(char *to, size_t to_size, double bytes)
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
     size_t unit = 0;
 
+    POLARYS_ASSERT(to_size > 0);
     while (bytes >= 1024 && unit + 1 < sizeof(units) / sizeof(units[0])) {
         bytes /= 1024;
         unit++;

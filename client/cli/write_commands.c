@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/assert.h"
 #include "client/cli/command.h"
 #include "client/cli/input.h"
 #include "client/cli/output.h"
@@ -15,6 +16,7 @@ static enum cli_status value_take(struct cli *cli, const struct arguments *argum
 {
     const char *word = arguments->positional_count > 2 ? arguments->positionals[2] : "-";
 
+    POLARYS_ASSERT(owned != NULL);
     *owned = NULL;
     if (strcmp(word, "-") != 0) {
         write->value = word;
@@ -43,6 +45,7 @@ static enum cli_status value_take(struct cli *cli, const struct arguments *argum
 static enum cli_status write_begin(struct cli *cli, const struct arguments *arguments,
                                    struct polarys_client_write *write)
 {
+    POLARYS_ASSERT(arguments->positional_count >= 2);
     memset(write, 0, sizeof(*write));
     write->database = cli->settings.database;
     write->txn = cli->txn;
@@ -68,6 +71,7 @@ static enum cli_status write_run(struct cli *cli, const struct polarys_client_wr
     struct polarys_client_result result;
     struct polarys_client *client = cli_connect(cli, CLI_TIMEOUT_DEFAULT_MS);
 
+    POLARYS_ASSERT(write->key != NULL);
     if (client == NULL) {
         return CLI_FAILED;
     }
