@@ -28,9 +28,8 @@ static bool is_statement_end(const char *at)
 /* Copies a quoted part. Returns what follows it, or NULL when the quote is open. */
 static const char *quoted_copy(const char *at, char **to)
 {
-    char quote = *at++;
-
     POLARYS_ASSERT(*at == '\'' || *at == '"');
+    char quote = *at++;
     while (*at != quote) {
         if (quote == '"' && *at == '\\' && (at[1] == '"' || at[1] == '\\')) {
             at++;
