@@ -110,13 +110,16 @@ class Queries(QueryCase):
         self.assertEqual(self.done("count", "packages"), "5\n")
 
     def test_explain_is_a_tree(self):
-        text = self.done("query", "packages", 'Section = "editors"', "--explain")
+        lines = "".join(json.dumps({"key": f"k{i:04}", "value": {"n": i}}) + "\n" for i in range(500))
+        self.done("import", "numbers", "-", data=lines.encode())
+        self.done("index", "create", "numbers", "n", "--name", "by_n", "--wait")
+        text = self.done("query", "numbers", "n = 7", "--explain")
         self.assertRegex(text, r"^STEP +ESTIMATED ROWS +ESTIMATED COST +DETAIL\n")
-        self.assertIn("by_section", text)
-        steps = self.rows("query", "packages", 'Section = "editors"', "--analyze")
+        self.assertIn("by_n", text)
+        steps = self.rows("query", "numbers", "n >= 7 AND n < 10", "--analyze")
         self.assertEqual(steps[0]["depth"], 0)
         self.assertEqual(steps[0]["rows"], 3)
-        self.assertIn("by_section", [step["index"] for step in steps])
+        self.assertIn("by_n", [step["index"] for step in steps])
         self.assertRegex(self.done("query", "packages", "--analyze"), r"\n5 rows in \d+\.\d\d ms\n$")
 
     def test_errors(self):
