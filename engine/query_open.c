@@ -150,10 +150,6 @@ enum polarys_code query_source_open(struct polarys_query *query, struct polarys_
 {
     struct polarys_slice after = slice_make(NULL, 0);
     POLARYS_ASSERT(query->source == NULL);
-    bool is_all_given = query->sorter == NULL && query->from.is_in_overlay;
-    if (is_all_given) {
-        query->is_in_view = true; /* the tree was through */
-    }
     /* A sorter knows itself where to begin. */
     if (query->from.is_past_any && query->sorter == NULL) {
         after = buffer_slice(&query->from.key);

@@ -41,11 +41,13 @@ static enum polarys_code row_next(struct polarys_query *query, struct query_row 
 {
     bool is_hidden = true;
     enum polarys_code code = POLARYS_OK;
-    if (query->source == NULL && !query->is_in_view) {
+    /* A cursor among the transaction's own documents: the tree was through. */
+    bool is_through = query->sorter == NULL && query->from.is_in_overlay;
+    if (query->source == NULL && !query->is_in_view && !is_through) {
         code = query_txn_note_source(query, err);
         code = code == POLARYS_OK ? query_source_open(query, err) : code;
     }
-    while (code == POLARYS_OK && is_hidden && !query->is_in_view) {
+    while (code == POLARYS_OK && is_hidden && !query->is_in_view && !is_through) {
         code = query->source->vtable->next(query->source, row, has_row, err);
         if (code != POLARYS_OK || !*has_row) {
             break;

@@ -45,12 +45,12 @@ class QueryIndexTest : public ::testing::Test {
         }
     }
 
-    polarys_query_options options_of(const std::string &filter, const std::string &order)
+    polarys_query_options options_of(const char *filter, const char *order)
     {
         polarys_query_options options{};
         options.table = "t";
-        options.filter = bytes_of(filter);
-        options.order_by = bytes_of(order);
+        options.filter = slice_from_text(filter); /* a literal: it has to live on */
+        options.order_by = slice_from_text(order);
         return options;
     }
 
@@ -194,9 +194,11 @@ TEST_F(QueryIndexTest, EndsACursorWhoseIndexWasDropped)
     make_index("by_a", {"a"});
     polarys_query_options options = options_of("a > 290", "");
     options.limit = 2;
+    options.use_index = "by_a";
     EXPECT_EQ("k1291 k1292", keys(options));
     std::string place = cursor;
     options.cursor = bytes_of(place);
+    options.use_index = nullptr;
     EXPECT_EQ("k1293 k1294", keys(options));
     ASSERT_EQ(POLARYS_OK,
               polarys_index_drop(db.db, nullptr, "t", "by_a", nullptr, nullptr, &db.error));

@@ -2,11 +2,7 @@
 /*
  * Queries over a whole store: what is given, in which order, and where a cursor goes on.
  */
-/* In C a struct and a function may have one name. */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wshadow"
 #include "engine/engine_query.h"
-#pragma GCC diagnostic pop
 #include "tests/support/engine/test_store.h"
 
 using test_store::bytes_of;
