@@ -149,13 +149,14 @@ struct polarys_batch {
     void (*done)(void *context, enum polarys_code code, const struct polarys_write_result *result,
                  const struct polarys_error *err);
     void *done_context;
-    struct polarys_error error;
     /* A blocking commit waits here for its turn, or for a lock. */
     atomic_bool is_turn_granted;
     enum polarys_code lock_code;  /* how that wait ended */
     struct lock_owner lock_owner; /* of waits for locks of others; holds none */
     unsigned lock_wait_count;
 
+    /* Zeroed when a batch is made: all before this. */
+    struct polarys_error error;
     struct batch_operation operations_inline[BATCH_INLINE];
     struct batch_requirement requirements_inline[1];
     struct batch_table tables_inline[2];

@@ -82,6 +82,8 @@ class Runner:
             "PYTHONPATH": os.pathsep.join(path for path in paths if path),
             "PYTHONDONTWRITEBYTECODE": "1",
             "TMPDIR": scratch,
+            # Fresh memory is never zero by luck: what was not set shows.
+            "MALLOC_PERTURB_": env.get("MALLOC_PERTURB_", "165"),
             "ASAN_OPTIONS": env.get("ASAN_OPTIONS", "detect_stack_use_after_return=1:strict_string_checks=1"),
             "UBSAN_OPTIONS": env.get("UBSAN_OPTIONS", "print_stacktrace=1"),
             "TSAN_OPTIONS": env.get("TSAN_OPTIONS", "halt_on_error=1:second_deadlock_stack=1"),

@@ -89,6 +89,11 @@ class Transaction:
         return True
 
 
+def last_lines(path):
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return "".join(file.readlines()[-15:])
+
+
 def run(workload, seconds, kills, seed, clients=8):
     """Runs the workload against a server that is killed `kills` times; returns (faults, counts of outcomes)."""
     with tempfile.TemporaryDirectory() as directory, open(directory + "/log", "ab") as log:
@@ -122,7 +127,11 @@ def run(workload, seconds, kills, seed, clients=8):
         over.set()
         for thread in threads:
             thread.join()
-        faults = [repr(error) for error in broken] + workload.verdict(server)
+        faults = [repr(error) for error in broken]
+        if server.process.poll() is not None:
+            faults.append(f"the server ended by itself, status {server.process.returncode}: {last_lines(directory + '/log')}")
+        else:
+            faults += workload.verdict(server)
         for client in everyone:
             client.close()
         server.stop()
