@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "engine/engine_internal.h"
+#include "engine/wal/wal_tail.h"
 
 enum {
     COPY_CHUNK_BYTES = 1 << 20,
@@ -138,7 +139,16 @@ static uint64_t segment_id_of(const char *name)
     return is_segment ? id : 0;
 }
 
-static enum polarys_code copy_log(struct polarys_db *db, const char *dir,
+/* The first segment that a store with these tables replays; older ones are kept for watches only. */
+static uint64_t segment_first_needed(struct polarys_db *db, uint64_t tables_version)
+{
+    struct wal_place place;
+    struct polarys_error err = POLARYS_ERROR_INIT;
+    enum polarys_code code = wal_place_find(db->wal, tables_version, &place, &err);
+    return code == POLARYS_OK ? place.segment_id : 0;
+}
+
+static enum polarys_code copy_log(struct polarys_db *db, const char *dir, uint64_t first_id,
                                   const struct wal_position *end, struct polarys_error *err)
 {
     char to_dir[VFS_PATH_MAX];
@@ -152,7 +162,7 @@ static enum polarys_code copy_log(struct polarys_db *db, const char *dir,
     }
     for (size_t i = 0; i < list.count && code == POLARYS_OK; i++) {
         uint64_t id = segment_id_of(list.names[i]);
-        if (id != 0 && id <= end->segment_id) {
+        if (id != 0 && id >= first_id && id <= end->segment_id) {
             uint64_t size_max = id == end->segment_id ? end->offset : UINT64_MAX;
             code = copy_segment(db, to_dir, list.names[i], size_max, err);
         }
@@ -193,7 +203,7 @@ enum polarys_code polarys_db_checkpoint(struct polarys_db *db, const char *dir, 
         code = commit_run_exclusive(db->commit, log_end_get, &job, err);
     }
     if (code == POLARYS_OK) {
-        code = copy_log(db, dir, &job.end, err);
+        code = copy_log(db, dir, segment_first_needed(db, tables_version), &job.end, err);
     }
     if (code == POLARYS_OK) {
         code = copy_keyring(db, dir, err);

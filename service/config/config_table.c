@@ -120,8 +120,9 @@ static const struct config_setting settings[] = {
            "compress blocks of table files with zstd"),
     NUMBER(history_keep, CONFIG_MS, history_keep_ms, "10m", NULL, 0, INT64_C(30) * 86400000,
            "time for which old versions can be read"),
-    NUMBER(history_keep_bytes, CONFIG_BYTES, history_keep_bytes, "1GiB", NULL, 0, 1024 * GIB,
-           "bytes of old versions that are kept at most"),
+    NUMBER(
+        history_keep_bytes, CONFIG_BYTES, history_keep_bytes, "1GiB", NULL, 0, 1024 * GIB,
+        "bytes of old versions that are kept at most, and of log kept for watches to go on from"),
     NUMBER(
         save_interval, CONFIG_MS, save_interval_ms, "0ms", NULL, 0, 86400000,
         "the longest that a write stays only in memory and log before it is flushed to a file; 0: no bound"),

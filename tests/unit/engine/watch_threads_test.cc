@@ -119,7 +119,8 @@ class WatchThreads : public ::testing::Test {
                     continue;
                 }
                 int writer = text_of(event.key)[1] - '0';
-                int value = atoi(text_of(event.value.bytes).c_str());
+                int value =
+                    static_cast<int>(strtol(text_of(event.value.bytes).c_str(), nullptr, 10));
                 if (event.kind == POLARYS_WATCH_SNAPSHOT_PUT) {
                     next[writer] = value;
                 } else {
