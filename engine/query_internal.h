@@ -109,6 +109,7 @@ struct polarys_query {
     uint64_t judged_ms; /* documents that expire at it or before are not seen */
     uint64_t lease_id;  /* 0: the transaction keeps the version */
     uint64_t leased_ns;
+    bool is_at_end;  /* it has given everything: nobody comes back for more */
     bool has_cursor; /* one was given out: the version is to outlive the query */
 
     struct txn_statement statement; /* of a transaction; all zero outside of any */

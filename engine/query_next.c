@@ -70,6 +70,7 @@ enum polarys_code polarys_query_next(struct polarys_query *query,
     query->stop.context = context;
     enum polarys_code code = query_run_next(query, &row, has_document, err);
     if (code != POLARYS_OK || !*has_document) {
+        query->is_at_end = code == POLARYS_OK;
         return code;
     }
     code = document_fill(query, &row, document);

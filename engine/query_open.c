@@ -238,17 +238,25 @@ enum polarys_code polarys_query_open(struct polarys_db *db,
     return query_create(db, options, out, err);
 }
 
-/* A cursor that was given out keeps its version for a while. */
+/*
+ * A cursor that was given out keeps its version for a while. Leases are few: when half of them are held, the
+ * history window has to do.
+ */
 static void lease_leave(struct polarys_query *query)
 {
+    struct snapshots *snapshots = query->db->snapshots;
+    struct snapshots_stats stats;
     if (query->lease_id == 0) {
         return;
     }
+    snapshots_stats_get(snapshots, &stats);
+    bool is_wanted =
+        query->has_cursor && !query->is_at_end && stats.lease_count < SNAPSHOTS_MAX / 2;
     /* What has ended meanwhile is for whoever comes back with the cursor to hear. */
-    bool is_left = query->has_cursor && snapshot_renew(query->db->snapshots, query->lease_id,
-                                                       POLARYS_QUERY_LEASE_MS, NULL) == POLARYS_OK;
+    bool is_left = is_wanted && snapshot_renew(snapshots, query->lease_id, POLARYS_QUERY_LEASE_MS,
+                                               NULL) == POLARYS_OK;
     if (!is_left) {
-        snapshot_release(query->db->snapshots, query->lease_id);
+        snapshot_release(snapshots, query->lease_id);
     }
 }
 
