@@ -119,7 +119,7 @@ struct polarys_search_options {
     const char *database;
     const char *table;
     const char *field; /* of a text index; NULL: the table's only text index */
-    /* Words (all must occur), "phrases", prefix*, -excluded, OR between words; docs/query.md. */
+    /* Words (all must occur), "phrases", prefix*, -excluded, OR between words; docs/search.md. */
     struct polarys_slice text;
     struct polarys_slice filter; /* also of the documents found; empty: none */
     const char *const *read_mask;
