@@ -247,6 +247,30 @@ static bool is_live(struct tree_iterator *iterator, const struct entry *entry)
 }
 
 /*
+ * Passes by an entry that is newer than the snapshot; past all that are newer of its key once there have
+ * been many. `*steps` counts those since iterator->key was set to a key of theirs. False without memory.
+ */
+static bool pass_newer(struct tree_iterator *iterator, unsigned *steps)
+{
+    struct entry_iterator *merge = iterator->merge;
+    bool is_long = *steps >= ITERATOR_STEPS_MAX;
+    if (is_long && slice_equal(merge->entry.key, buffer_slice(&iterator->key))) {
+        *steps = 0;
+        entry_iterator_seek(merge, buffer_slice(&iterator->key), iterator->snapshot);
+        return true;
+    }
+    if (is_long || *steps == 0) {
+        *steps = 0;
+        if (!set_key(iterator, merge->entry.key)) {
+            return false;
+        }
+    }
+    ++*steps;
+    entry_iterator_next(merge);
+    return true;
+}
+
+/*
  * Shows the first live entry from where the merge stands. With `has_key`, entries of iterator->key are
  * passed by: that key has been dealt with.
  */
@@ -254,6 +278,7 @@ static void find_forward(struct tree_iterator *iterator, bool has_key)
 {
     struct entry_iterator *merge = iterator->merge;
     unsigned steps = 0;
+    unsigned newer_steps = 0;
     while (merge->is_valid) {
         const struct entry *entry = &merge->entry;
         if (has_key && slice_equal(entry->key, buffer_slice(&iterator->key))) {
@@ -265,14 +290,18 @@ static void find_forward(struct tree_iterator *iterator, bool has_key)
             }
             continue;
         }
-        steps = 0;
         if (is_past_end(iterator, entry->key)) {
             break;
         }
         if (entry->version > iterator->snapshot) {
-            entry_iterator_next(merge);
+            has_key = false; /* behind us: iterator->key is needed for the one that is passed by */
+            if (!pass_newer(iterator, &newer_steps)) {
+                return;
+            }
             continue;
         }
+        newer_steps = 0;
+        steps = 0;
         if (!set_key(iterator, entry->key)) {
             return;
         }

@@ -58,6 +58,31 @@ TEST_F(TreeLimits, TakesWritesWhileTheDiskIsFullAsLongAsMemtablesHoldThem)
     EXPECT_GE(tree_flushed_version(world.tree), 101u);
 }
 
+TEST_F(TreeLimits, AnOldSnapshotSeesItsOwnVersionsBehindManyNewerOnes)
+{
+    world.history_start = 1;
+    fill(0, 20);
+    uint64_t snapshot = world.last_version;
+    for (unsigned round = 0; round < 60; round++) {
+        fill(0, 10);           /* much newer than the snapshot; keys 10 to 19 are not touched */
+        fill(1000 + round, 1); /* keys that the snapshot has not got, one version each */
+    }
+    ASSERT_EQ(world.remove(world.last_version + 1, key_of(3)), POLARYS_OK);
+    for (bool is_flushed : {false, true}) {
+        if (is_flushed) {
+            ASSERT_EQ(world.flush(), POLARYS_OK);
+        }
+        auto then = world.scan(snapshot, true);
+        ASSERT_EQ(then.size(), 20u);
+        for (unsigned i = 0; i < 20; i++) {
+            EXPECT_EQ(then[i].first, key_of(i));
+            EXPECT_EQ(then[i].second, value_of(i));
+        }
+        EXPECT_EQ(world.scan(snapshot, false).size(), 20u);
+        EXPECT_EQ(world.scan(VERSION_MAX, true).size(), 79u);
+    }
+}
+
 TEST_F(TreeLimits, KeepsTheNumberOfOpenFilesBoundedAndReadsThemAll)
 {
     world.close();
