@@ -55,6 +55,14 @@ struct Counter {
     std::atomic<int> *calls;
 };
 
+/* What a write borrows has to outlive it. */
+const std::string key_n = "n";
+const std::string key_a = "a";
+const std::string key_lock = "lock";
+const std::string zero = "0";
+const std::string one = "1";
+const std::string mine = "\"mine\"";
+
 /* Reads a number and writes the next one. */
 bool CountUp(void *context, struct polarys_client_txn *txn, struct polarys_client_error *err)
 {
@@ -83,7 +91,7 @@ bool CountUp(void *context, struct polarys_client_txn *txn, struct polarys_clien
 TEST_F(ClientTransactions, LoseNoUpdate)
 {
     enum { THREADS = 4, ROUNDS = 25 };
-    struct polarys_client_write write = Write("n", "0");
+    struct polarys_client_write write = Write(key_n, zero);
     ASSERT_TRUE(polarys_client_put(client, &write, nullptr, &err)) << err.message;
     for (auto mode : {POLARYS_CLIENT_OPTIMISTIC, POLARYS_CLIENT_PESSIMISTIC}) {
         std::vector<std::thread> threads;
@@ -121,7 +129,7 @@ TEST_F(ClientTransactions, ShowNothingBeforeTheirCommit)
     struct polarys_client_txn *txn;
     struct polarys_client_txn_status status;
     struct polarys_client_result result;
-    struct polarys_client_write write = Write("a", "1");
+    struct polarys_client_write write = Write(key_a, one);
     ASSERT_TRUE(polarys_client_txn_begin(client, nullptr, &txn, &err)) << err.message;
     write.txn = txn;
     ASSERT_TRUE(polarys_client_put(client, &write, nullptr, &err)) << err.message;
@@ -143,7 +151,7 @@ TEST_F(ClientTransactions, ShowNothingBeforeTheirCommit)
 TEST_F(ClientTransactions, TakeABatchAndDropIt)
 {
     struct polarys_client_txn *txn;
-    struct polarys_client_write write = Write("b", "1");
+    struct polarys_client_write write = Write(key_a, one);
     struct polarys_client_batch *batch = polarys_client_batch_create(client, nullptr);
     ASSERT_TRUE(polarys_client_batch_put(batch, &write));
     ASSERT_TRUE(polarys_client_txn_begin(client, nullptr, &txn, &err)) << err.message;
@@ -151,14 +159,14 @@ TEST_F(ClientTransactions, TakeABatchAndDropIt)
     EXPECT_TRUE(polarys_client_txn_rollback(txn, &err)) << err.message;
     polarys_client_batch_destroy(batch);
     polarys_client_txn_close(txn);
-    EXPECT_EQ(Value("b"), "KEY_NOT_FOUND");
+    EXPECT_EQ(Value("a"), "KEY_NOT_FOUND");
 }
 
 TEST_F(ClientTransactions, CompareThenOrElse)
 {
     struct polarys_client_transact *transact = polarys_client_transact_create(client, nullptr);
     struct polarys_client_transact_outcome outcome;
-    struct polarys_client_write put = Write("lock", "\"mine\"");
+    struct polarys_client_write put = Write(key_lock, mine);
     struct polarys_client_write absent = put;
     absent.precondition = POLARYS_CLIENT_MUST_NOT_EXIST;
     ASSERT_TRUE(polarys_client_transact_compare(transact, &absent));
