@@ -153,6 +153,9 @@ static const struct method methods[] = {
     {TABLE "CheckIndex", METHOD_BLOCKING, AUTHORIZE_READ, METHOD_WATCH_CLOSE,
      &polarys__v1__check_index_request__descriptor, table_check_index,
      FIELDS_TABLE(CheckIndexRequest)},
+    {TABLE "AnalyzeTable", METHOD_BLOCKING, AUTHORIZE_OPERATE, 0,
+     &polarys__v1__analyze_table_request__descriptor, table_analyze_table,
+     FIELDS_TABLE(AnalyzeTableRequest)},
 
     {QUERY "Query", METHOD_STREAM, AUTHORIZE_READ, 0, &polarys__v1__query_request__descriptor,
      query_query, FIELDS_READ(QueryRequest)},
@@ -160,6 +163,8 @@ static const struct method methods[] = {
      query_search, FIELDS_READ(SearchRequest)},
     {QUERY "Count", METHOD_UNARY, AUTHORIZE_READ, METHOD_WATCH_CLOSE,
      &polarys__v1__count_request__descriptor, query_count, FIELDS_READ(CountRequest)},
+    {QUERY "Explain", METHOD_UNARY, AUTHORIZE_READ, METHOD_WATCH_CLOSE,
+     &polarys__v1__explain_request__descriptor, query_explain, FIELDS_READ(ExplainRequest)},
 
     {TXN "Transact",
      METHOD_UNARY,
