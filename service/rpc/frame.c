@@ -18,6 +18,7 @@ static void frame_make(struct frame *frame, size_t size)
     frame->at = GRPC_SLICE_START_PTR(frame->slice);
     memcpy(frame->at, frame->head, frame->head_size);
     frame->at += frame->head_size;
+    frame->head_used = frame->head_size;
     frame->head_size = 0;
     frame->records = 0;
 }
@@ -31,6 +32,28 @@ bool frame_room_get(struct frame *frame, size_t size)
     size_t free_bytes = (size_t)(GRPC_SLICE_END_PTR(frame->slice) - frame->at);
     SERVICE_ASSERT(free_bytes >= FRAME_TAIL_MAX);
     return size <= free_bytes - FRAME_TAIL_MAX;
+}
+
+void frame_room_make(struct frame *frame, size_t size)
+{
+    if (frame_room_get(frame, size)) {
+        return;
+    }
+    size_t used = (size_t)(frame->at - GRPC_SLICE_START_PTR(frame->slice));
+    grpc_slice larger = grpc_slice_malloc(used + size + FRAME_TAIL_MAX);
+    memcpy(GRPC_SLICE_START_PTR(larger), GRPC_SLICE_START_PTR(frame->slice), used);
+    grpc_slice_unref(frame->slice);
+    frame->slice = larger;
+    frame->at = GRPC_SLICE_START_PTR(larger) + used;
+}
+
+bool frame_is_full(const struct frame *frame)
+{
+    if (frame->at == NULL) {
+        return false;
+    }
+    size_t used = (size_t)(frame->at - GRPC_SLICE_START_PTR(frame->slice));
+    return used - frame->head_used >= frame->bytes;
 }
 
 void frame_begin(struct frame *frame)

@@ -29,7 +29,8 @@ struct frame {
     uint8_t *at; /* where the next bytes go; NULL: none is begun */
     size_t records;
     grpc_slice slice;
-    size_t bytes; /* of records that this one may hold; 0: FRAME_FIRST_BYTES */
+    size_t bytes;     /* of records that this one may hold; 0: FRAME_FIRST_BYTES */
+    size_t head_used; /* bytes of its head */
     uint8_t head[FRAME_HEAD_MAX];
     size_t head_size; /* of what the next message begins with */
 };
@@ -40,6 +41,10 @@ struct frame {
  * moves `at` and counts the record.
  */
 bool frame_room_get(struct frame *frame, size_t size);
+/* The same, in a message that grows as far as it has to. */
+void frame_room_make(struct frame *frame, size_t size);
+/* As many bytes of records are in it as it is to have. */
+bool frame_is_full(const struct frame *frame);
 /* Begins a message if there is none; afterwards FRAME_TAIL_MAX bytes may be written. */
 void frame_begin(struct frame *frame);
 /* The message, taken out of the frame. REQUIRES: one is begun. */

@@ -4,8 +4,9 @@
  * last. A query that is answered from memory at once is answered on the worker; any other is run on
  * an executor thread, which leaves what came of it and posts.
  *
- * The invariant: `cursor` names the place behind the last document in a message, while `pending` is
- * one that was taken from the query and is in none yet.
+ * The invariant: a document that was taken from the query is in the message before the next is asked
+ * for, so that the query's cursor names the place behind the message. It is asked for only where it
+ * is sent: a version whose cursor was given out is kept for a while.
  */
 #include "polarys/v1/query.pb-c.h"
 #include "service/proto/wire.h"
@@ -44,13 +45,9 @@ struct query_stream {
     struct frame frame;
     uint64_t limit;
     uint64_t rows;
-    struct polarys_document pending;
-    bool has_pending;
     bool is_on_executor; /* for good */
     uint64_t worker_end_ns;
     enum fill_result result; /* of the executor */
-    size_t cursor_size;
-    uint8_t cursor[POLARYS_CURSOR_BYTES_MAX];
 };
 
 static void stream_step(struct call *call);
@@ -73,14 +70,15 @@ static bool should_stop(void *context)
            (!stream->is_on_executor && timing_now_ns() >= stream->worker_end_ns);
 }
 
-static enum polarys_code cursor_keep(struct call *call, struct query_stream *stream)
+/* Closes the message with the place to go on from. */
+static enum polarys_code cursor_put(struct call *call, struct query_stream *stream)
 {
     struct polarys_slice cursor;
     enum polarys_code code = polarys_query_cursor(stream->query, &cursor, &call->error);
     if (code == POLARYS_OK) {
-        SERVICE_ASSERT(cursor.size <= sizeof(stream->cursor));
-        memcpy(stream->cursor, cursor.data, cursor.size);
-        stream->cursor_size = cursor.size;
+        SERVICE_ASSERT(cursor.size <= POLARYS_CURSOR_BYTES_MAX);
+        frame_begin(&stream->frame);
+        stream->frame.at = wire_bytes_put(stream->frame.at, QUERY_CURSOR, cursor);
     }
     return code;
 }
@@ -100,21 +98,16 @@ static enum polarys_code query_open(struct call *call, struct query_stream *stre
     at = wire_block_put(at, QUERY_HEADER, slice_make(header.bytes, header.size));
     at = wire_uint_put(at, QUERY_VERSION, version);
     stream->frame.head_size = (size_t)(at - stream->frame.head);
-    return cursor_keep(call, stream);
+    return POLARYS_OK;
 }
 
-/* Puts the pending document into the message; false when it belongs into the next. */
-static bool pending_put(struct query_stream *stream)
+static void document_put(struct query_stream *stream, const struct polarys_document *document)
 {
     struct frame *frame = &stream->frame;
-    if (!frame_room_get(frame, response_document_size(QUERY_DOCUMENTS, &stream->pending, true))) {
-        return false;
-    }
-    frame->at = response_document_put(frame->at, QUERY_DOCUMENTS, &stream->pending, true);
+    frame_room_make(frame, response_document_size(QUERY_DOCUMENTS, document, true));
+    frame->at = response_document_put(frame->at, QUERY_DOCUMENTS, document, true);
     frame->records++;
     stream->rows++;
-    stream->has_pending = false;
-    return true;
 }
 
 static enum fill_result result_of(const struct call *call, enum polarys_code code)
@@ -135,25 +128,23 @@ static enum fill_result message_fill(struct call *call)
     struct query_stream *stream = call->state;
     enum polarys_code code = stream->query == NULL ? query_open(call, stream) : POLARYS_OK;
     while (code == POLARYS_OK) {
-        if (stream->limit != 0 && stream->rows == stream->limit) {
-            return FILL_LIMIT;
+        enum fill_result full = stream->limit != 0 && stream->rows == stream->limit ? FILL_LIMIT
+                                : frame_is_full(&stream->frame)                     ? FILL_MESSAGE
+                                                                                    : FILL_NOTHING;
+        if (full != FILL_NOTHING) {
+            code = cursor_put(call, stream);
+            return code == POLARYS_OK ? full : FILL_FAILED;
         }
-        if (!stream->has_pending) {
-            bool has_document = false;
-            code = polarys_query_next(stream->query, should_stop, call, &has_document,
-                                      &stream->pending, &call->error);
-            if (code != POLARYS_OK) {
-                break;
-            }
-            if (!has_document) {
-                return FILL_END;
-            }
-            stream->has_pending = true;
+        struct polarys_document document;
+        bool has_document = false;
+        code = polarys_query_next(stream->query, should_stop, call, &has_document, &document,
+                                  &call->error);
+        if (code == POLARYS_OK && !has_document) {
+            return FILL_END;
         }
-        if (!pending_put(stream)) {
-            return FILL_MESSAGE;
+        if (code == POLARYS_OK) {
+            document_put(stream, &document);
         }
-        code = cursor_keep(call, stream);
     }
     return result_of(call, code);
 }
@@ -172,19 +163,10 @@ static void message_fill_on_executor(void *context)
 
 /* ---- sending it ---- */
 
-static void cursor_put(struct query_stream *stream)
-{
-    stream->frame.at = wire_bytes_put(stream->frame.at, QUERY_CURSOR,
-                                      slice_make(stream->cursor, stream->cursor_size));
-}
-
 static void stream_finish(struct call *call, Polarys__V1__QueryEndReason reason)
 {
     struct query_stream *stream = call->state;
     frame_begin(&stream->frame);
-    if (reason != POLARYS__V1__QUERY_END_REASON__QUERY_END_REASON_END_OF_RESULTS) {
-        cursor_put(stream);
-    }
     stream->frame.at = wire_uint_put(stream->frame.at, QUERY_END_REASON, (uint64_t)reason);
     call_reply(call, frame_take(&stream->frame));
 }
@@ -192,9 +174,13 @@ static void stream_finish(struct call *call, Polarys__V1__QueryEndReason reason)
 /* Time is over: what was given can be gone on from; where nothing was, that is an error. */
 static void stream_stopped(struct call *call)
 {
-    const struct query_stream *stream = call->state;
+    struct query_stream *stream = call->state;
     if (stream->rows > 0 && !call_is_cancelled(call)) {
-        stream_finish(call, POLARYS__V1__QUERY_END_REASON__QUERY_END_REASON_TIME_REACHED);
+        if (cursor_put(call, stream) == POLARYS_OK) {
+            stream_finish(call, POLARYS__V1__QUERY_END_REASON__QUERY_END_REASON_TIME_REACHED);
+        } else {
+            call_fail(call, &call->error);
+        }
         return;
     }
     call_fail_own(call, stop_explain(call, POLARYS_CANCELLED, "the query"));
@@ -221,7 +207,6 @@ static void stream_result(struct call *call, enum fill_result result)
     struct query_stream *stream = call->state;
     switch (result) {
     case FILL_MESSAGE:
-        cursor_put(stream);
         call_send(call, frame_take(&stream->frame), false, message_sent);
         break;
     case FILL_END:
@@ -285,7 +270,7 @@ static enum polarys_code request_take(struct call *call)
     if (stream == NULL) {
         return polarys_fail(&call->error, POLARYS_MEMORY_LIMIT, "no memory for a query");
     }
-    memset(stream, 0, offsetof(struct query_stream, cursor));
+    memset(stream, 0, sizeof(*stream));
     call->state = stream;
     call->released = stream_release;
     stream->limit = request->limit;

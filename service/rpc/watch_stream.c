@@ -209,6 +209,7 @@ static enum polarys_code stream_open(struct call *call, struct watch_stream *str
         .from_version = request->from_version,
         .with_snapshot = request->with_snapshot != 0,
     };
+    call->field_hint = "from_version"; /* what the engine finds wrong of a field is this */
     enum polarys_code code =
         progress_take(request->progress_interval, &options.progress_interval_ms, err);
     return code == POLARYS_OK ? polarys_watch_open(call->server->db, &options, stream_ready, call,

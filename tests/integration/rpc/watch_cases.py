@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Watch as one method among the others; tests/integration/watch_test.py looks at what it promises."""
+import grpc
+
 from polarys.v1 import kv_pb2, watch_pb2
 
-from world import check_header, duration, fails
+from world import check_failure, check_header, decode, duration, fails
 
 TABLE = "watched"
 
@@ -47,4 +49,19 @@ def refused(world):
     fails("BAD_ARGUMENT", watch, progress_interval=duration(1))
 
 
-CASES = [changes, refused]
+def too_slow(world):
+    """A reader that takes nothing is cut off, and told where to go on."""
+    stream = world.watches.Watch(watch_pb2.WatchRequest(table=TABLE))
+    next(stream)
+    for i in range(24):
+        world.put(TABLE, b"flood%02d" % i, '"' + "x" * 1_000_000 + '"')
+    failure = None
+    try:
+        for _ in stream:
+            pass
+    except grpc.RpcError as error:
+        failure = check_failure(decode(error), "WATCH_TOO_SLOW", {"resume_version": None})
+    assert failure is not None and int(failure.metadata["resume_version"]) > 0, failure
+
+
+CASES = [changes, refused, too_slow]
