@@ -118,7 +118,8 @@ def cancellation(world):
         stream.rpc.cancel()
         assert error_of(lambda each=stream: list(each)).code() == StatusCode.CANCELLED
     until(lambda: calls_active(world, "KvService/Scan") == 0, "cancelled scans end")
-    until(lambda: world.admin.GetStatus(admin_pb2.GetStatusRequest()).snapshots.open == 0, "snapshots are let go")
+    until(lambda: world.admin.GetStatus(admin_pb2.GetStatusRequest()).snapshots.open == 0, "snapshots are let go",
+          seconds=90)  # a cursor of a query keeps its version for a minute
 
 
 def slow_readers_cost_no_memory(world):

@@ -80,6 +80,24 @@ TEST(Frame, GrowsUpToItsBound)
     EXPECT_EQ(frame.bytes, static_cast<size_t>(FRAME_BYTES));
 }
 
+TEST(Frame, GrowsForTheRecordThatGoesBeyond)
+{
+    frame frame = {};
+    memcpy(frame.head, "head", 4);
+    frame.head_size = 4;
+    frame_room_make(&frame, 10);
+    Put(&frame, 10);
+    EXPECT_FALSE(frame_is_full(&frame));
+    frame_room_make(&frame, FRAME_BYTES);
+    Put(&frame, FRAME_BYTES);
+    EXPECT_TRUE(frame_is_full(&frame));
+    EXPECT_GE(static_cast<size_t>(GRPC_SLICE_END_PTR(frame.slice) - frame.at),
+              static_cast<size_t>(FRAME_TAIL_MAX));
+    const std::string bytes = Taken(&frame);
+    EXPECT_EQ(bytes, "head" + std::string(10 + FRAME_BYTES, 'r'));
+    EXPECT_FALSE(frame_is_full(&frame));
+}
+
 enum polarys_code TakeDuration(int64_t seconds, int32_t nanos, uint32_t *ms)
 {
     polarys_error err = {};
