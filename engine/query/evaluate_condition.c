@@ -63,7 +63,7 @@ static enum polarys_code member_make(struct filter_check *check,
                                      const struct filter_literal *literal)
 {
     struct polarys_slice name = literal->characters;
-    struct json_path path = {.names = &name, .name_count = 1};
+    struct json_path path = {.names = &name, .name_count = 1, .text_size = name.size};
     return json_paths_create(&path, 1, &check->member, NULL);
 }
 
