@@ -216,7 +216,7 @@ static void executor_posted(struct call *call, bool is_ok)
     if (stream->message_count == 0 && stream->frame.at == NULL) {
         call_reply(call, head); /* nothing was found */
     } else {
-        call_send(call, head, true, message_sent);
+        call_send(call, head, false, message_sent);
     }
 }
 

@@ -191,7 +191,7 @@ class Search(QueryCase):
         self.assertEqual(sorted(row["key"] for row in rows), ["nano", "sed", "vim"])
         scores = [row["score"] for row in rows]
         self.assertEqual(scores, sorted(scores, reverse=True))
-        self.assertEqual(self.keys("search", "packages", "Description", "editing -text"), ["ed"])
+        self.assertEqual(self.keys("search", "packages", "Description", "editors -text"), ["ed"])
         table = self.done("search", "packages", "Description", "compiler").splitlines()
         self.assertEqual(table[0].split(), ["SCORE", "KEY", "VALUE"])
 
