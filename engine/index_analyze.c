@@ -208,6 +208,9 @@ enum polarys_code index_statistics_refresh(struct polarys_db *db, const struct c
                                            const struct index_definition *index,
                                            struct polarys_error *err)
 {
+    if (index->kind == INDEX_TEXT) {
+        return POLARYS_OK; /* searching keeps its own, and needs no others */
+    }
     struct index_statistics *statistics = db_statistics_get(db, index->id);
     bool is_due = statistics == NULL;
     if (statistics != NULL) {
