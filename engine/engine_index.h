@@ -111,6 +111,15 @@ POLARYS_API NODISCARD enum polarys_code polarys_index_check(
     struct polarys_db *db, const char *database, const char *table, const char *index,
     bool (*should_stop)(void *context), void *context, struct polarys_index_check_result *check,
     struct polarys_error *err);
+/*
+ * Deletes documents of [start, end) from the front, at most range_delete_max of them where the table has
+ * indexes, in one commit. *resume_size 0: that was all of the range. Else `resume` (room for POLARYS_KEY_BYTES_MAX) is where the next call has to start. Each call is atomic,
+ * all of them together are not. Errors: those of a range delete but for TOO_LARGE.
+ */
+POLARYS_API NODISCARD enum polarys_code polarys_table_delete_range_part(
+    struct polarys_db *db, const char *database, const char *table, struct polarys_slice start,
+    struct polarys_slice end, const struct polarys_write_options *options, uint8_t *resume,
+    size_t *resume_size, struct polarys_write_result *result, struct polarys_error *err);
 /* Gathers the statistics that the planner goes by, of all READY indexes of the table, now. */
 POLARYS_API NODISCARD enum polarys_code polarys_table_analyze(struct polarys_db *db,
                                                               const char *database,

@@ -299,6 +299,25 @@ TEST_F(IndexWrite, ARangeDeleteOfTooManyDocumentsIsRefused)
     ASSERT_EQ(POLARYS_OK, db.remove("t", "3"));
     ASSERT_EQ(POLARYS_OK, range.commit());
     EXPECT_EQ(0u, entries("o"));
+    /* In parts it goes whatever its size. */
+    for (int i = 0; i < 13; i++) {
+        ASSERT_EQ(POLARYS_OK, db.put("t", std::to_string(10 + i), R"({"v":1})"));
+    }
+    std::string start = "11";
+    std::string ends;
+    for (int parts = 0; !start.empty(); parts++) {
+        ASSERT_LT(parts, 3);
+        uint8_t resume[POLARYS_KEY_BYTES_MAX];
+        size_t size = 0;
+        ASSERT_EQ(POLARYS_OK, polarys_table_delete_range_part(db.db, nullptr, "t", bytes_of(start),
+                                                              bytes_of("22"), nullptr, resume,
+                                                              &size, &db.result, &db.error))
+            << db.error.message;
+        start = std::string(reinterpret_cast<char *>(resume), size);
+        ends += start + ".";
+    }
+    EXPECT_EQ("16.21..", ends);
+    EXPECT_EQ(2u, entries("o"));
 }
 
 TEST_F(IndexWrite, ARepeatedRequestIsAnsweredNotDone)
