@@ -149,7 +149,7 @@ TEST_F(WalAppend, OpensANewSegmentAtEachOpenAndNamesItsPredecessor)
 TEST_F(WalAppend, ReusesASparesOfAnEarlierRunAndRemovesWhatIsUseless)
 {
     struct wal *wal = w.open(log_start, 1);
-    append_ok(wal, 1, 300000);
+    append_ok(wal, 1, 600000);
     sim_executor_run_all(w.executor);
     wal_close(wal);
     sim_disk_settle(w.disk);
@@ -211,7 +211,7 @@ TEST_F(WalAppend, RecoversFromAFullDiskByItself)
 {
     struct wal *wal = w.open(log_start, 1);
     uint64_t version = 1;
-    for (; version <= 2; version++) {
+    for (; version <= 3; version++) {
         append_ok(wal, version, 200000);
     }
     sim_executor_run_all(w.executor);
