@@ -14,6 +14,7 @@
 #include "engine/document/json_mask.h"
 #include "engine/engine_internal.h"
 #include "engine/engine_query.h"
+#include "engine/index_statistics.h"
 #include "engine/query/evaluate.h"
 #include "engine/query/plan.h"
 #include "engine/txn_statement.h"
@@ -118,7 +119,8 @@ struct polarys_query {
     size_t view_at;                 /* its next entry */
     bool is_row_in_view;            /* the last row came from there */
 
-    struct plan_index *indexes; /* that may be of use; a reference to each definition */
+    struct plan_index *indexes;           /* that may be of use; a reference to each definition */
+    struct index_statistics **statistics; /* of them; a reference each, or NULL */
     size_t index_count;
     struct plan plan;
     enum query_class class;

@@ -155,6 +155,43 @@ static enum polarys_code entries_count(void *context, const struct index_range *
     return code;
 }
 
+/* plan_input.guess. */
+static double entries_guess(void *context, const struct plan_index *index,
+                            const struct index_range *range)
+{
+    const struct polarys_query *query = context;
+    const struct index_statistics *statistics = query->statistics[index - query->indexes];
+    return statistics == NULL ? -1
+                              : index_statistics_range(statistics, buffer_slice(&range->start),
+                                                       buffer_slice(&range->end));
+}
+
+/* What was gathered of the indexes. */
+static enum polarys_code statistics_take(struct polarys_query *query, struct polarys_error *err)
+{
+    query->statistics = calloc(query->index_count, sizeof(struct index_statistics *));
+    if (query->statistics == NULL) {
+        return polarys_fail(err, POLARYS_NO_MEMORY, "no memory for a plan");
+    }
+    for (size_t i = 0; i < query->index_count; i++) {
+        struct plan_index *index = &query->indexes[i];
+        struct index_statistics *found = db_statistics_get(query->db, index->definition->id);
+        query->statistics[i] = found;
+        index->entry_count = found == NULL ? 0 : found->entry_count;
+        index->distinct_count = found == NULL ? 0 : found->distinct_count;
+    }
+    return POLARYS_OK;
+}
+
+/* As the statistics have it; 0 where there are none, or of too few to go by. */
+static uint64_t documents_known(struct polarys_query *query)
+{
+    struct index_statistics *found = db_statistics_get(query->db, query->table_id);
+    uint64_t count = found == NULL ? 0 : found->entry_count;
+    index_statistics_unref(found);
+    return count > QUERY_SAMPLE_MAX ? count : 0;
+}
+
 /* About how many documents the table has: a few are read, their size is set against that of all. */
 static enum polarys_code documents_estimate(struct polarys_query *query, uint64_t *count,
                                             struct polarys_error *err)
@@ -163,7 +200,10 @@ static enum polarys_code documents_estimate(struct polarys_query *query, uint64_
     uint8_t end[TREE_KEY_PREFIX_SIZE];
     struct entry_iterator *iterator = NULL;
     uint64_t bytes = 0;
-    *count = 0;
+    *count = documents_known(query);
+    if (*count > 0) {
+        return POLARYS_OK;
+    }
     table_bounds(query->database_id, query->table_id, start, end);
     struct polarys_slice first = slice_make(start, sizeof(start));
     struct polarys_slice beyond = slice_make(end, sizeof(end));
@@ -260,11 +300,15 @@ enum polarys_code query_plan_make(struct polarys_query *query,
         .limit = query->limit,
         .must_sort = query->view != NULL,
         .count = entries_count,
+        .guess = entries_guess,
         .context = query,
     };
     enum polarys_code code = indexes_gather(query, options->use_index, err);
     for (size_t i = 0; i < query->index_count && code == POLARYS_OK; i++) {
         code = several_ask(query, &query->indexes[i], err);
+    }
+    if (code == POLARYS_OK && query->index_count > 0) {
+        code = statistics_take(query, err);
     }
     if (code == POLARYS_OK && query->index_count > 0) {
         code = documents_estimate(query, &input.document_count, err);
@@ -287,6 +331,10 @@ void query_plan_deinit(struct polarys_query *query)
     plan_deinit(&query->plan);
     for (size_t i = 0; i < query->index_count; i++) {
         index_definition_unref((struct index_definition *)query->indexes[i].definition);
+        if (query->statistics != NULL) {
+            index_statistics_unref(query->statistics[i]);
+        }
     }
+    free((void *)query->statistics);
     free(query->indexes);
 }

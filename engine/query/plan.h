@@ -31,7 +31,7 @@ enum {
 
 /* Costs, in units of reading one document in order. Measured on documents of 200 bytes in memory. */
 #define PLAN_COST_ENTRY 0.4
-#define PLAN_COST_FETCH 2.5
+#define PLAN_COST_FETCH 10.0
 #define PLAN_COST_KEY_SORT 0.3
 #define PLAN_COST_SORT 0.5
 #define PLAN_COST_OPEN 2.0 /* of a range */
@@ -63,6 +63,8 @@ struct plan_input {
     /* Counts the entries in a range, up to `max`. May be NULL. Errors end planning. */
     enum polarys_code (*count)(void *context, const struct index_range *range, uint64_t max,
                                uint64_t *count, struct polarys_error *err);
+    /* What statistics say of the entries in a range; negative: nothing. May be NULL. */
+    double (*guess)(void *context, const struct plan_index *index, const struct index_range *range);
     void *context;
 };
 

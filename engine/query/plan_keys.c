@@ -160,6 +160,8 @@ static enum polarys_code choices_intersect(struct planner *planner, struct choic
         struct plan_keys *b = choices->list[i];
         struct plan_keys both = {.entries = a->entries + b->entries,
                                  .rows = a->rows * b->rows / total};
+        /* Whoever asks for both likely expects something: one document at least. */
+        both.rows = both.rows < 1 && a->rows >= 1 ? 1 : both.rows;
         if (is_overlapping(a, b) || plan_keys_cost(&both) >= plan_keys_cost(a)) {
             continue;
         }

@@ -298,25 +298,42 @@ static void used_set(struct builder *builder)
     }
 }
 
-/* A guess where counting was given up: what the statistics say of an index of so many fields. */
-static double entries_guess(const struct builder *builder, double at_least)
+/* What the kinds of conditions make likely, where nothing is known of the values. */
+static double share_guess(const struct builder *builder)
 {
-    const struct plan_index *index = builder->scan->index;
-    double total = index->entry_count > 0 ? (double)index->entry_count
-                                          : (double)builder->planner->input->document_count;
     double share = 1;
     for (size_t i = 0; i < builder->bound_count; i++) {
         const struct binding *binding = &builder->bindings[i];
-        bool is_range = binding->kind == BINDING_RANGE;
-        share *= binding->kind == BINDING_POINTS ? 0.1 * (double)binding->term->literal_count
-                 : !is_range                     ? 0.1
-                 : binding->term != NULL && binding->high != NULL ? 0.2
-                                                                  : 0.33;
+        if (binding->kind == BINDING_POINTS) {
+            share *= 0.1 * (double)binding->term->literal_count;
+        } else if (binding->kind == BINDING_RANGE) {
+            share *= binding->term != NULL && binding->high != NULL ? 0.2 : 0.33;
+        } else {
+            share *= 0.1;
+        }
     }
+    return share < 1 ? share : 1;
+}
+
+/* A guess where counting was given up: by the statistics, or by how many entries and conditions there are. */
+static double entries_guess(const struct builder *builder, double at_least)
+{
+    const struct plan_input *input = builder->planner->input;
+    const struct plan_scan *scan = builder->scan;
+    const struct plan_index *index = scan->index;
+    double total =
+        index->entry_count > 0 ? (double)index->entry_count : (double)input->document_count;
+    double guess = 0;
     bool is_whole_key = builder->points_count == builder->index->field_count;
-    double guess = total * share;
+    for (size_t i = 0; i < scan->range_count && guess >= 0 && input->guess != NULL; i++) {
+        double more = input->guess(input->context, index, &scan->ranges[i]);
+        guess = more < 0 ? more : guess + more;
+    }
     if (is_whole_key && index->distinct_count > 0) {
-        guess = total / (double)index->distinct_count * (double)builder->scan->range_count;
+        double average = total / (double)index->distinct_count * (double)scan->range_count;
+        guess = guess > average ? guess : average;
+    } else if (input->guess == NULL || guess < 0) {
+        guess = total * share_guess(builder);
     }
     guess = guess < total ? guess : total;
     return guess > at_least ? guess : at_least;

@@ -176,6 +176,9 @@ class model : private generator {
             ASSERT_EQ(POLARYS_OK, polarys_db_flush(db.db, nullptr, &db.error));
         } else if (one_in(2)) {
             ASSERT_EQ(POLARYS_OK, polarys_db_compact(db.db, nullptr, nullptr, &db.error));
+        } else if (one_in(2)) {
+            ASSERT_EQ(POLARYS_OK, polarys_table_analyze(db.db, nullptr, "t", &db.error))
+                << db.error.message;
         } else {
             moments.clear();
             ASSERT_EQ(POLARYS_OK, db.close()) << db.error.message;
