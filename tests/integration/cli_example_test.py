@@ -52,7 +52,7 @@ class Example(unittest.TestCase):
 class QueryExample(Example):
     source = "query.c"
     lines = ["sold a copy", '{"title":"Moby-Dick","in-stock":7}', '{"title":"Emma","in-stock":2}',
-             "dracula: Letters about a count who [travels] by night."]
+             "dracula: Letters about a count who [travels] by night"]
 
 
 if __name__ == "__main__":
