@@ -79,7 +79,7 @@ TEST_F(IndexBuild, RefusesWhatMakesNoSense)
         {"", {"a", "b", "c", "d", "e", "f", "g", "h", "i"}},
         {"", {"a b"}},
         {"", {""}},
-        {"", {"n"}, static_cast<polarys_index_kind>(9)},
+        {"", {"n"}, static_cast<polarys_index_kind>(0)},
         {"", {"n"}, POLARYS_INDEX_TEXT, true},
         {"", {"n"}, POLARYS_INDEX_TEXT, false, "klingon"},
         {"", {"n"}, POLARYS_INDEX_HASH, false, "english"},
