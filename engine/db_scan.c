@@ -444,7 +444,7 @@ enum polarys_code polarys_scan_next(struct polarys_scan *scan, bool *has_documen
     *has_document = false;
     for (;;) {
         bool has_entry = false;
-        struct entry entry;
+        struct entry entry = {.kind = ENTRY_PUT};
         struct stored_value stored;
         enum polarys_code code = entry_next(scan, &entry, &has_entry, err);
         if (code != POLARYS_OK || !has_entry) {

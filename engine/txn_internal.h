@@ -52,9 +52,9 @@ struct polarys_txn {
     char principal[REQUEST_PRINCIPAL_BYTES_MAX + 1];
 
     /* Synchronise themselves. */
-    atomic_uint reference_count;      /* of its memory */
-    atomic_uint_fast64_t used_ns;     /* end of the latest call */
-    atomic_uint_fast64_t work;        /* reads and operations, for choosing victims */
+    atomic_uint reference_count;  /* of its memory */
+    atomic_uint_fast64_t used_ns; /* end of the latest call */
+    uint64_t work; /* __atomic builtins: reads and operations, for choosing victims */
     atomic_uint_fast64_t write_count; /* operations */
     atomic_uint_fast64_t bytes;       /* charged to the memory limit */
     struct lock_owner lock_owner;

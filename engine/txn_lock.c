@@ -60,7 +60,7 @@ static enum polarys_code sleep_until_done(struct sleeper *sleeper, uint64_t dead
 static enum polarys_code check_count(const struct polarys_txn *txn, bool is_key,
                                      struct polarys_error *err)
 {
-    size_t count = atomic_load_explicit(&txn->lock_owner.lock_count, memory_order_relaxed);
+    size_t count = lock_owner_count(&txn->lock_owner);
     int limit = POLARYS_TXN_LOCKS_MAX;
     if (!is_key && txn->lock_owner.range_count >= POLARYS_TXN_LOCK_RANGES_MAX) {
         limit = POLARYS_TXN_LOCK_RANGES_MAX;
@@ -178,12 +178,12 @@ void txn_lock_cancel(struct polarys_txn *txn, enum polarys_code code)
 
 uint64_t txn_lock_bytes(const struct polarys_txn *txn)
 {
-    return atomic_load_explicit(&txn->lock_owner.bytes, memory_order_relaxed);
+    return lock_owner_bytes(&txn->lock_owner);
 }
 
 void txn_lock_status(struct polarys_txn *txn, uint64_t *lock_count, bool *is_waiting)
 {
-    *lock_count = atomic_load_explicit(&txn->lock_owner.lock_count, memory_order_relaxed);
+    *lock_count = lock_owner_count(&txn->lock_owner);
     *is_waiting = txn->is_pessimistic && lock_owner_waits(txn->db->locks, &txn->lock_owner);
 }
 

@@ -200,7 +200,7 @@ enum polarys_code txn_look(struct polarys_txn *txn, struct polarys_slice tree_ke
         code = txn_note_key(txn, tree_key, version, read_version, err);
     }
     if (code == POLARYS_OK) {
-        atomic_fetch_add_explicit(&txn->work, 1, memory_order_relaxed);
+        (void)__atomic_fetch_add(&txn->work, 1, __ATOMIC_RELAXED);
         return POLARYS_OK;
     }
     txn_seen_release(seen);

@@ -72,7 +72,7 @@ enum polarys_code txn_statement_note_key(struct txn_statement *statement,
     if (!statement->notes_reads) {
         return POLARYS_OK;
     }
-    atomic_fetch_add_explicit(&statement->txn->work, 1, memory_order_relaxed);
+    (void)__atomic_fetch_add(&statement->txn->work, 1, __ATOMIC_RELAXED);
     return txn_note_key(statement->txn, tree_key, version, statement->version, err);
 }
 
@@ -82,7 +82,7 @@ enum polarys_code txn_statement_note_range(struct txn_statement *statement,
     if (!statement->notes_reads) {
         return POLARYS_OK;
     }
-    atomic_fetch_add_explicit(&statement->txn->work, 1, memory_order_relaxed);
+    (void)__atomic_fetch_add(&statement->txn->work, 1, __ATOMIC_RELAXED);
     return txn_note_range(statement->txn, range, statement->version, err);
 }
 

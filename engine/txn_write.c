@@ -67,7 +67,7 @@ static enum polarys_code write_end(struct txn_write *write, enum polarys_code co
     struct polarys_batch *batch = txn->batch;
     if (code == POLARYS_OK) {
         atomic_store_explicit(&txn->write_count, batch->operations.count, memory_order_relaxed);
-        atomic_fetch_add_explicit(&txn->work, 1, memory_order_relaxed);
+        (void)__atomic_fetch_add(&txn->work, 1, __ATOMIC_RELAXED);
     } else if (batch->operations.count > write->operations_before) {
         if (newest_operation(txn)->kind == BATCH_DELETE_RANGE) {
             batch->range_count--;

@@ -65,7 +65,7 @@ static struct lock_owner *cycle_find(struct lock_table *table, struct lock_owner
 
 static uint64_t work_of(const struct lock_owner *owner)
 {
-    return owner->work == NULL ? 0 : atomic_load_explicit(owner->work, memory_order_relaxed);
+    return owner->work == NULL ? 0 : __atomic_load_n(owner->work, __ATOMIC_RELAXED);
 }
 
 static bool gives_way_before(const struct lock_owner *a, const struct lock_owner *b)

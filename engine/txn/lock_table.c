@@ -133,8 +133,9 @@ void lock_request_hold(struct lock_request *request)
     request->owner_next = owner->held;
     owner->held = request;
     owner->range_count += request->is_key ? 0 : 1;
-    atomic_fetch_add_explicit(&owner->lock_count, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&owner->bytes, request_size(request), memory_order_relaxed);
+    /* One thread at a time changes them. */
+    __atomic_store_n(&owner->lock_count, owner->lock_count + 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&owner->bytes, owner->bytes + request_size(request), __ATOMIC_RELAXED);
 }
 
 void lock_request_free(struct lock_table *table, struct lock_request *request)
@@ -383,6 +384,6 @@ void lock_release_all(struct lock_table *table, struct lock_owner *owner)
         lock_request_free(table, request);
     }
     owner->range_count = 0;
-    atomic_store_explicit(&owner->lock_count, 0, memory_order_relaxed);
-    atomic_store_explicit(&owner->bytes, 0, memory_order_relaxed);
+    __atomic_store_n(&owner->lock_count, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&owner->bytes, 0, __ATOMIC_RELAXED);
 }

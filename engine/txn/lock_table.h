@@ -13,8 +13,6 @@
 #ifndef ENGINE_TXN_LOCK_TABLE_H
 #define ENGINE_TXN_LOCK_TABLE_H
 
-#include <stdatomic.h>
-
 #include "engine/base/error.h"
 #include "engine/base/mutex.h"
 #include "engine/commit/commit.h"
@@ -39,10 +37,10 @@ struct lock_request;
 
 /* Who locks. Embedded; zero-initialise, set id and work. */
 struct lock_owner {
-    const uint8_t *id;                /* LOCK_OWNER_ID_SIZE; breaks ties */
-    const atomic_uint_fast64_t *work; /* done so far; NULL: none */
-    atomic_size_t lock_count;         /* held */
-    atomic_size_t bytes;              /* that they take */
+    const uint8_t *id;    /* LOCK_OWNER_ID_SIZE; breaks ties */
+    const uint64_t *work; /* done so far, read with __atomic_load_n; NULL: none */
+    size_t lock_count;    /* held; read by anyone with lock_owner_count */
+    size_t bytes;         /* that they take; likewise */
     /* The owner's, and of who grants while it waits. */
     struct lock_request *held;
     size_t range_count;
@@ -81,6 +79,15 @@ NODISCARD enum polarys_code lock_acquire(struct lock_table *table, struct lock_o
 void lock_release_all(struct lock_table *table, struct lock_owner *owner);
 /* Ends the owner's wait with `code`. False when it does not wait (any more). */
 bool lock_cancel(struct lock_table *table, struct lock_owner *owner, enum polarys_code code);
+/* Any thread. */
+static inline size_t lock_owner_count(const struct lock_owner *owner)
+{
+    return __atomic_load_n(&owner->lock_count, __ATOMIC_RELAXED);
+}
+static inline size_t lock_owner_bytes(const struct lock_owner *owner)
+{
+    return __atomic_load_n(&owner->bytes, __ATOMIC_RELAXED);
+}
 bool lock_owner_waits(struct lock_table *table, const struct lock_owner *owner);
 /* Ends the waits whose deadline has passed. */
 void lock_expire(struct lock_table *table, uint64_t now_ns);

@@ -9,6 +9,8 @@
 #ifndef ENGINE_TXN_LOCK_TABLE_INTERNAL_H
 #define ENGINE_TXN_LOCK_TABLE_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "engine/txn/lock_table.h"
 
 enum lock_state {
