@@ -44,15 +44,18 @@ enum polarys_code batch_locks_wait(struct polarys_batch *batch,
         .done = done, .context = batch, .deadline_ns = wait_deadline(batch)};
     batch->lock_wait_count++;
     const struct commit_range *ranges = batch->ranges.items;
-    for (size_t i = 0; i < batch->ranges.count && code == POLARYS_OK; i++) {
+    /* Once it waits the batch may be on its way in another thread: nothing of it is looked at then. */
+    for (size_t i = 0; code == POLARYS_OK && i < batch->ranges.count; i++) {
         wanted.range = ranges[i];
         code = probe(batch, &wanted, err);
     }
     wanted.is_key = true;
-    for (size_t i = 0; i < batch->effects.count && code == POLARYS_OK; i++) {
+    for (size_t i = 0; code == POLARYS_OK && i < batch->effects.count; i++) {
         wanted.range.start = batch_effects(batch)[i].key;
         code = probe(batch, &wanted, err);
     }
-    batch->lock_wait_count -= code == POLARYS_OK ? 1 : 0;
+    if (code == POLARYS_OK) {
+        batch->lock_wait_count--;
+    }
     return code;
 }
