@@ -23,7 +23,8 @@ static enum polarys_code options_take(struct polarys_batch *batch,
     batch->principal_size = 0;
     batch->conflict_count = 0;
     batch->lock_wait_count = 0;
-    batch->lock_owner.id = batch->options.request_id; /* of no meaning: it never is in a cycle */
+    /* The id has no meaning: it never is in a cycle. */
+    batch->lock_owner = (struct lock_owner){.id = batch->options.request_id};
     if (batch->operations.count == 0 && batch->begin_attempt == NULL) {
         return polarys_fail(err, POLARYS_BAD_ARGUMENT, "the batch is empty");
     }

@@ -221,7 +221,8 @@ TEST_P(TxnThreads, SixtyFourWritersOfOneKeyAllGetThrough)
                 polarys_transact_operation operation{};
                 operation.kind = POLARYS_TRANSACT_UPDATE;
                 operation.table = "t";
-                operation.key = bytes_of("hot");
+                const std::string hot = "hot";
+                operation.key = bytes_of(hot);
                 operation.value = json_of(patch);
                 ASSERT_EQ(POLARYS_OK,
                           polarys_transact_add(shot, POLARYS_TRANSACT_THEN, &operation, nullptr));
