@@ -245,13 +245,15 @@ enum polarys_code polarys_query_open(struct polarys_db *db,
 static void lease_leave(struct polarys_query *query)
 {
     struct snapshots *snapshots = query->db->snapshots;
-    struct snapshots_stats stats;
     if (query->lease_id == 0) {
         return;
     }
-    snapshots_stats_get(snapshots, &stats);
-    bool is_wanted =
-        query->has_cursor && !query->is_at_end && stats.lease_count < SNAPSHOTS_MAX / 2;
+    bool is_wanted = query->has_cursor && !query->is_at_end;
+    if (is_wanted) {
+        struct snapshots_stats stats;
+        snapshots_stats_get(snapshots, &stats); /* looks at every lease */
+        is_wanted = stats.lease_count < SNAPSHOTS_MAX / 2;
+    }
     /* What has ended meanwhile is for whoever comes back with the cursor to hear. */
     bool is_left = is_wanted && snapshot_renew(snapshots, query->lease_id, POLARYS_QUERY_LEASE_MS,
                                                NULL) == POLARYS_OK;
