@@ -243,6 +243,9 @@ NODISCARD enum polarys_code query_cursor_encode(struct polarys_query *query);
 /* ---- query_open.c ---- */
 
 /* Everything of polarys_query_open but what MEMORY_ONLY forbids. */
+/* Lets go of the source; the next row is looked for behind the document given last. REQUIRES: no sorter, no
+ * transaction. */
+NODISCARD enum polarys_code query_rewind(struct polarys_query *query, struct polarys_error *err);
 NODISCARD enum polarys_code query_create(struct polarys_db *db,
                                          const struct polarys_query_options *options,
                                          struct polarys_query **out, struct polarys_error *err);

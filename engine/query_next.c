@@ -60,7 +60,8 @@ enum polarys_code polarys_query_next(struct polarys_query *query,
 {
     struct query_row row;
     *has_document = false;
-    if ((query->flags & POLARYS_READ_MEMORY_ONLY) != 0) {
+    bool is_memory_only = (query->flags & POLARYS_READ_MEMORY_ONLY) != 0;
+    if (is_memory_only && (query->sorter != NULL || query->statement.txn != NULL)) {
         return POLARYS_WOULD_BLOCK;
     }
     if (query->given == query->limit) {
@@ -69,6 +70,12 @@ enum polarys_code polarys_query_next(struct polarys_query *query,
     query->stop.should_stop = should_stop;
     query->stop.context = context;
     enum polarys_code code = query_run_next(query, &row, has_document, err);
+    if (code == POLARYS_WOULD_BLOCK && is_memory_only) {
+        /* Whoever may read files goes on behind what was given. */
+        *has_document = false;
+        code = query_rewind(query, err);
+        return code == POLARYS_OK ? POLARYS_WOULD_BLOCK : code;
+    }
     if (code != POLARYS_OK || !*has_document) {
         query->is_at_end = code == POLARYS_OK;
         return code;

@@ -205,6 +205,18 @@ static enum polarys_code query_prepare(struct polarys_query *query,
     return code == POLARYS_OK && must_sort ? sorter_make(query, err) : code;
 }
 
+enum polarys_code query_rewind(struct polarys_query *query, struct polarys_error *err)
+{
+    POLARYS_ASSERT(query->sorter == NULL && query->statement.txn == NULL);
+    query_source_destroy(query->source);
+    query->source = NULL;
+    if (!query->last.is_past_any) {
+        return POLARYS_OK;
+    }
+    buffer_clear(&query->from.key);
+    return position_copy(&query->from, &query->last, err);
+}
+
 enum polarys_code query_create(struct polarys_db *db, const struct polarys_query_options *options,
                                struct polarys_query **out, struct polarys_error *err)
 {
@@ -232,7 +244,9 @@ enum polarys_code polarys_query_open(struct polarys_db *db,
                                      struct polarys_query **out, struct polarys_error *err)
 {
     *out = NULL;
-    if ((options->flags & POLARYS_READ_MEMORY_ONLY) != 0) {
+    /* A transaction is waited for, a cursor's document looked up, an order may have to be made. */
+    bool may_wait = options->txn != NULL || options->cursor.size > 0 || options->order_by.size > 0;
+    if ((options->flags & POLARYS_READ_MEMORY_ONLY) != 0 && may_wait) {
         return POLARYS_WOULD_BLOCK;
     }
     return query_create(db, options, out, err);

@@ -19,8 +19,8 @@ static enum polarys_code was_ready(struct polarys_query *query,
     struct index_definition *then = NULL;
     *is_ready = false;
     catalog_record_index_key(&record, index);
-    enum polarys_code code =
-        tree_get(query->db->tree, catalog_record_key(&record), query->snapshot, 0, &value, err);
+    enum polarys_code code = tree_get(query->db->tree, catalog_record_key(&record), query->snapshot,
+                                      db_tree_flags(query->flags), &value, err);
     if (code == POLARYS_OK) {
         code =
             index_record_decode(index->database_id, index->table_id, slice_from_text(index->name),
@@ -222,6 +222,9 @@ static enum polarys_code documents_estimate(struct polarys_query *query, uint64_
     entry_iterator_destroy(iterator);
     if (code != POLARYS_OK || *count < QUERY_SAMPLE_MAX) {
         return code;
+    }
+    if ((query->flags & POLARYS_READ_MEMORY_ONLY) != 0) {
+        return POLARYS_WOULD_BLOCK; /* what follows may open files */
     }
     uint64_t stored = 0;
     struct tree_stats stats;
