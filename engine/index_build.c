@@ -281,7 +281,9 @@ static void build_run(struct task *task)
         (struct polarys_db *)((char *)builder - offsetof(struct polarys_db, builder));
     struct build_next next = {.is_idle = true};
     atomic_store(&builder->state, BUILD_RUNNING);
-    if (!atomic_load(&db->is_closing) && !atomic_load(&db->is_log_failed)) {
+    /* A follower gets indexes and statistics from its primary. */
+    if (!atomic_load(&db->is_closing) && !atomic_load(&db->is_log_failed) &&
+        !commit_is_follower(db->commit)) {
         build_step(db, &next);
     }
     if (next.is_idle || atomic_load(&db->is_closing)) {
