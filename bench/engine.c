@@ -69,14 +69,17 @@ static void *writer_run(void *argument)
     return NULL;
 }
 
-/* What this process has had written to the disk so far, its log included. */
+/*
+ * What this process has written so far, its log included, as handed to write calls: `write_bytes` counts a whole
+ * large folio of the page cache when 4 KiB of it are written.
+ */
 static uint64_t written_bytes(void)
 {
     char line[128];
     unsigned long long bytes = 0;
     FILE *file = fopen("/proc/self/io", "r");
     while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
-        (void)sscanf(line, "write_bytes: %llu", &bytes);
+        (void)sscanf(line, "wchar: %llu", &bytes);
     }
     if (file != NULL) {
         fclose(file);
