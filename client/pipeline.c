@@ -153,10 +153,9 @@ static gpr_timespec until(uint64_t until_ns)
 bool client_pipeline_next(struct client_pipeline *pipeline, uint64_t until_ns,
                           struct client_completion *completion)
 {
-    grpc_event event = grpc_completion_queue_next(pipeline->queue, until(until_ns), NULL);
-
     POLARYS_ASSERT(completion != NULL);
-    POLARYS_ASSERT(pipeline->active_count > 0);
+    POLARYS_ASSERT(pipeline->active_count > 0 || until_ns != UINT64_MAX);
+    grpc_event event = grpc_completion_queue_next(pipeline->queue, until(until_ns), NULL);
     if (event.type != GRPC_OP_COMPLETE) {
         return false;
     }

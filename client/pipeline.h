@@ -43,7 +43,7 @@ bool client_pipeline_start(struct client_pipeline *pipeline, uint32_t slot,
                            const struct polarys_client_rpc *rpc);
 
 /* The next call that ends, whichever slot it has. False: none ended before `until_ns` of CLOCK_MONOTONIC
- * (UINT64_MAX: waits without limit). REQUIRES: a call is under way. */
+ * (UINT64_MAX: waits without limit, REQUIRES: a call is under way). */
 bool client_pipeline_next(struct client_pipeline *pipeline, uint64_t until_ns,
                           struct client_completion *completion);
 
