@@ -140,7 +140,9 @@ value generator::random_content()
 filter generator::random_condition(std::string &text)
 {
     filter f;
-    f.of = &fields[below(fields.size())];
+    /* Often the same field again: two conditions on one field are where arrays are told apart. */
+    f.of = last_field != nullptr && one_in(2) ? last_field : &fields[below(fields.size())];
+    last_field = f.of;
     static const char *const signs[] = {"=", "!=", "<", "<=", ">", ">=", ":"};
     text = std::string(f.of->text) + space();
     uint64_t choice = below(12);

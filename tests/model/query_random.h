@@ -49,6 +49,7 @@ class generator {
     question random_question();
 
     std::mt19937_64 chance;
+    const field *last_field = nullptr; /* that a condition was made on */
     bool has_arrays = true; /* in documents: without, ranges and orders take other ways */
 };
 
