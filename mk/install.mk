@@ -5,7 +5,7 @@ BINDIR ?= $(PREFIX)/bin
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 PROTODIR ?= $(PREFIX)/share/polarys/proto
-PUBLIC_HEADERS := $(wildcard engine/engine.h engine/engine_*.h client/polarys.h client/polarys_*.h)
+PUBLIC_HEADERS := $(filter-out %_internal.h,$(wildcard engine/engine.h engine/engine_*.h client/polarys.h client/polarys_*.h))
 PKGCONFIG := $(if $(LIBPOLARYS_A),polarys) $(if $(LIBPOLARYSDB_A),polarysdb)
 
 # $(call install_library,name): archive, library with its soname, and the name that a linker looks for.
