@@ -5,6 +5,8 @@
  * A stripe holds whole tables, so a key and a range that cover each other always meet in one stripe. A lock
  * that nobody stands in the way of costs one mutex of one stripe.
  */
+#include "engine/txn/lock_table.h"
+
 #include <stdlib.h>
 #include <string.h>
 

@@ -236,86 +236,111 @@ TEST_F(LockTable, WaitingBehindAWaiterCanCloseACircle)
     EXPECT_EQ(1, done(0) + done(1) + done(2)) << "one of them gave way";
 }
 
-/* Whatever is asked for in whatever order, no two conflicting locks are held, and all waits end. */
-TEST_F(LockTable, KeepsItsRulesAtRandom)
-{
+/* A key (end == start) or a range that somebody holds or asks for. */
+struct held {
+    int start, end;
+    lock_mode mode;
+
+    bool conflicts(const held &other) const
+    {
+        int own_end = start == end ? start + 1 : end;
+        int other_end = other.start == other.end ? other.start + 1 : other.end;
+        return (mode == LOCK_EXCLUSIVE || other.mode == LOCK_EXCLUSIVE) && start < other_end &&
+               other.start < own_end;
+    }
+};
+
+/* What everybody should hold, by what they were told. */
+class LockTableRandom : public LockTable {
+  protected:
+    LockTableRandom() : model(owners.size()), wish(owners.size()), told(owners.size(), 0)
+    {
+        sim_random_init(&random, sim_seed(21));
+    }
+
+    void ask(unsigned who)
+    {
+        held h{};
+        h.start = static_cast<int>(sim_random_below(&random, 9));
+        h.end = sim_random_chance(&random, 4)
+                    ? h.start + 1 + static_cast<int>(sim_random_below(&random, 3))
+                    : h.start;
+        h.mode = sim_random_chance(&random, 2) ? LOCK_SHARED : LOCK_EXCLUSIVE;
+        owners[who]->work++;
+        wish[who] = h;
+        told[who] = owners[who]->done_count;
+        std::string start(1, static_cast<char>('a' + h.start));
+        std::string end(1, static_cast<char>('a' + h.end));
+        polarys_code code =
+            h.start == h.end ? take(who, start, h.mode) : take_range(who, start, end, h.mode);
+        if (code == POLARYS_OK) {
+            model[who].push_back(h);
+        }
+    }
+
+    /* Who was told of a grant holds it; who was told of a deadlock gives all back. True when there was news. */
+    bool news_take()
+    {
+        bool has_news = false;
+        for (unsigned j = 0; j < owners.size(); j++) {
+            if (owners[j]->done_count == told[j] || owners[j]->handle.waiting != nullptr) {
+                continue;
+            }
+            told[j] = owners[j]->done_count;
+            has_news = true;
+            if (owners[j]->code == POLARYS_OK) {
+                model[j].push_back(wish[j]);
+                continue;
+            }
+            EXPECT_EQ(POLARYS_DEADLOCK, owners[j]->code);
+            deadlocks++;
+            model[j].clear();
+            release(j);
+        }
+        return has_news;
+    }
+
+    void check()
+    {
+        size_t waiting = 0;
+        for (unsigned a = 0; a < owners.size(); a++) {
+            waiting += owners[a]->handle.waiting != nullptr ? 1 : 0;
+            for (unsigned b = a + 1; b < owners.size(); b++) {
+                for (const held &x : model[a]) {
+                    for (const held &y : model[b]) {
+                        ASSERT_FALSE(x.conflicts(y)) << a << " and " << b;
+                    }
+                }
+            }
+        }
+        ASSERT_LT(waiting, owners.size()) << "all wait: a circle was missed";
+    }
+
     sim_random random;
-    sim_random_init(&random, sim_seed(21));
-    struct held {
-        int start, end; /* a key: end == start */
-        lock_mode mode;
-    };
-    std::vector<std::vector<held>> model(owners.size());
-    std::vector<held> wish(owners.size());
-    std::vector<int> told(owners.size(), 0);
+    std::vector<std::vector<held>> model;
+    std::vector<held> wish;
+    std::vector<int> told;
     uint64_t deadlocks = 0;
-    auto overlaps = [](const held &a, const held &b) {
-        int a_end = a.start == a.end ? a.start + 1 : a.end;
-        int b_end = b.start == b.end ? b.start + 1 : b.end;
-        return a.start < b_end && b.start < a_end;
-    };
+};
+
+/* Whatever is asked for in whatever order, no two conflicting locks are held, and all waits end. */
+TEST_F(LockTableRandom, KeepsItsRules)
+{
     for (int i = 0; i < 30000; i++) {
         auto who = static_cast<unsigned>(sim_random_below(&random, owners.size()));
-        owner &o = *owners[who];
-        if (o.handle.waiting != nullptr) {
+        if (owners[who]->handle.waiting != nullptr) {
             continue;
         }
         if (sim_random_chance(&random, 5)) {
             model[who].clear();
             release(who);
         } else {
-            o.work++;
-            held h{};
-            h.start = static_cast<int>(sim_random_below(&random, 9));
-            h.end = sim_random_chance(&random, 4)
-                        ? h.start + 1 + static_cast<int>(sim_random_below(&random, 3))
-                        : h.start;
-            h.mode = sim_random_chance(&random, 2) ? LOCK_SHARED : LOCK_EXCLUSIVE;
-            wish[who] = h;
-            told[who] = o.done_count;
-            std::string start(1, static_cast<char>('a' + h.start));
-            std::string end(1, static_cast<char>('a' + h.end));
-            polarys_code code =
-                h.start == h.end ? take(who, start, h.mode) : take_range(who, start, end, h.mode);
-            if (code == POLARYS_OK) {
-                model[who].push_back(h);
-            }
+            ask(who);
         }
-        /* Who was told of a grant holds it; who was told of a deadlock gives all back. */
-        for (bool has_news = true; has_news;) {
-            has_news = false;
-            for (unsigned j = 0; j < owners.size(); j++) {
-                if (owners[j]->done_count == told[j] || owners[j]->handle.waiting != nullptr) {
-                    continue;
-                }
-                told[j] = owners[j]->done_count;
-                has_news = true;
-                if (owners[j]->code == POLARYS_OK) {
-                    model[j].push_back(wish[j]);
-                } else {
-                    ASSERT_EQ(POLARYS_DEADLOCK, owners[j]->code);
-                    deadlocks++;
-                    model[j].clear();
-                    release(j);
-                }
-            }
+        while (news_take()) {
         }
-        for (unsigned a = 0; a < owners.size(); a++) {
-            for (unsigned b = a + 1; b < owners.size(); b++) {
-                for (const held &x : model[a]) {
-                    for (const held &y : model[b]) {
-                        ASSERT_FALSE((x.mode == LOCK_EXCLUSIVE || y.mode == LOCK_EXCLUSIVE) &&
-                                     overlaps(x, y))
-                            << a << " and " << b << " at step " << i;
-                    }
-                }
-            }
-        }
-        size_t waiting = 0;
-        for (auto &each : owners) {
-            waiting += each->handle.waiting != nullptr ? 1 : 0;
-        }
-        ASSERT_LT(waiting, owners.size()) << "all wait: a circle was missed";
+        check();
+        ASSERT_FALSE(HasFailure()) << "at step " << i;
     }
     EXPECT_GT(deadlocks, 10u);
     lock_table_stats stats;
