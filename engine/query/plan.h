@@ -27,6 +27,7 @@ enum {
     PLAN_RANGES_MAX = 1000,   /* of one scan: more values of IN than this are left to the filter */
     PLAN_DIVE_MAX = 64,       /* entries that one estimate counts */
     PLAN_DIVE_RANGES_MAX = 8, /* ranges that one estimate looks at */
+    PLAN_FEW_ENTRIES = 4,     /* where statistics say so few, nobody counts */
 };
 
 /* Costs, in units of reading one document in order. Measured on documents of 200 bytes in memory. */

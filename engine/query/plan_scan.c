@@ -339,6 +339,17 @@ static double entries_guess(const struct builder *builder, double at_least)
     return guess > at_least ? guess : at_least;
 }
 
+/* True where looking would only tell what is known: few entries at these points, whichever they are. */
+static bool is_known_to_be_few(const struct builder *builder)
+{
+    const struct plan_index *index = builder->scan->index;
+    return builder->planner->input->document_count > PLAN_DIVE_MAX &&
+           builder->points_count == builder->index->field_count &&
+           builder->scan->range_count == 1 &&
+           (builder->index->is_unique || index->distinct_count > 0) &&
+           entries_guess(builder, 0) <= PLAN_FEW_ENTRIES;
+}
+
 /* Counts entries in the first ranges, up to a bound; beyond it guesses. */
 static enum polarys_code entries_estimate(struct builder *builder)
 {
@@ -346,6 +357,10 @@ static enum polarys_code entries_estimate(struct builder *builder)
     struct plan_scan *scan = builder->scan;
     uint64_t seen = 0;
     size_t looked = 0;
+    if (is_known_to_be_few(builder)) {
+        scan->entries = entries_guess(builder, 1);
+        return POLARYS_OK;
+    }
     while (input->count != NULL && looked < scan->range_count && looked < PLAN_DIVE_RANGES_MAX &&
            seen < PLAN_DIVE_MAX) {
         uint64_t count = 0;

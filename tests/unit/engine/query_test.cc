@@ -2,6 +2,7 @@
 /*
  * Queries over a whole store: what is given, in which order, and where a cursor goes on.
  */
+#include "engine/engine_index.h"
 #include "engine/engine_query.h"
 #include "tests/support/engine/test_store.h"
 
@@ -259,8 +260,62 @@ TEST_F(QueryTest, RefusesWhatIsWrong)
     EXPECT_EQ(POLARYS_TABLE_NOT_FOUND, polarys_query_open(db.db, &options, &query, &db.error));
     EXPECT_EQ(nullptr, query);
     options.table = "t";
+    /* An order may take files to make, and a cursor's document has to be looked up. */
     options.flags = POLARYS_READ_MEMORY_ONLY;
+    options.order_by = slice_from_text("a");
     EXPECT_EQ(POLARYS_WOULD_BLOCK, polarys_query_open(db.db, &options, &query, &db.error));
+}
+
+TEST_F(QueryTest, GoesOnWhereAThreadThatMustNotReadFilesStopped)
+{
+    const int documents = 3000;
+    const char *fields[] = {"a"};
+    polarys_index_options index{};
+    index.name = "by_a";
+    index.fields = fields;
+    index.field_count = 1;
+    index.kind = POLARYS_INDEX_ORDERED;
+    for (int i = 0; i < documents; i++) {
+        put(std::to_string(10000 + i),
+            "{\"a\":" + std::to_string(i) + ",\"pad\":\"" + std::string(300, 'x') + "\"}");
+    }
+    ASSERT_EQ(POLARYS_OK, polarys_index_create(db.db, nullptr, "t", &index, nullptr, nullptr,
+                                               nullptr, &db.error));
+    sim_executor_run_all(w.executor);
+    ASSERT_EQ(POLARYS_OK, polarys_index_wait(db.db, nullptr, "t", "by_a", 0, &db.error));
+    for (const char *use_index : {"", "by_a"}) {
+        ASSERT_EQ(POLARYS_OK, db.close());
+        ASSERT_EQ(POLARYS_OK, db.open());
+        asked what("a >= 100");
+        polarys_query_options options = options_of(what);
+        options.use_index = use_index;
+        options.flags = 0;
+        polarys_query *query = nullptr;
+        ASSERT_EQ(POLARYS_OK, polarys_query_open(db.db, &options, &query, &db.error));
+        polarys_query_flags_set(query, POLARYS_READ_MEMORY_ONLY);
+        int blocked = 0;
+        for (int expected = 10100;;) {
+            polarys_document document{};
+            bool has_document = false;
+            polarys_query_flags_set(query, POLARYS_READ_MEMORY_ONLY);
+            code = polarys_query_next(query, nullptr, nullptr, &has_document, &document, &db.error);
+            if (code == POLARYS_WOULD_BLOCK) {
+                blocked++;
+                polarys_query_flags_set(query, 0);
+                code = polarys_query_next(query, nullptr, nullptr, &has_document, &document,
+                                          &db.error);
+            }
+            ASSERT_EQ(POLARYS_OK, code) << db.error.message;
+            if (!has_document) {
+                EXPECT_EQ(10000 + documents, expected) << use_index;
+                break;
+            }
+            ASSERT_EQ(std::to_string(expected), text_of(document.key)) << use_index;
+            expected++;
+        }
+        EXPECT_GT(blocked, 0) << use_index;
+        polarys_query_close(query);
+    }
 }
 
 TEST_F(QueryTest, StopsASortAtItsMemory)
