@@ -19,7 +19,8 @@
 #include "engine/wal/wal_follow.h"
 
 _Static_assert((int)POLARYS_LOG_TAG_SIZE == (int)AEAD_TAG_SIZE, "tags of positions");
-_Static_assert((int)POLARYS_LOG_SEGMENT_HEADER_SIZE == (int)WAL_SEGMENT_HEADER_SIZE, "segment headers");
+_Static_assert((int)POLARYS_LOG_SEGMENT_HEADER_SIZE == (int)WAL_SEGMENT_HEADER_SIZE,
+               "segment headers");
 _Static_assert((int)POLARYS_LOG_FRAME_HEADER_SIZE == (int)WAL_FRAME_HEADER_SIZE, "frame headers");
 
 #define FOLLOW_ROOM_WAIT_NS UINT64_C(100000000)

@@ -87,8 +87,8 @@ POLARYS_API NODISCARD enum polarys_code polarys_query_count(
 /* One step of a plan, outermost first; depth tells what feeds what. */
 struct polarys_plan_step {
     unsigned depth;
-    const char
-        *operation; /* "index_scan", "intersect", "union", "table_scan", "fetch", "filter", "sort", "limit",
+    const char *
+        operation; /* "index_scan", "intersect", "union", "table_scan", "fetch", "filter", "sort", "limit",
                               "text_search" */
     const char *index;  /* "" where none */
     const char *detail; /* bounds, terms, residual filter … as text */
