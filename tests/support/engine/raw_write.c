@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Batches of the system, which nobody checks, of one entry.
+ * Batches of the system, which nobody checks, of one entry; walks of the tree.
  */
 #include "tests/support/engine/raw_write.h"
 
@@ -29,20 +29,30 @@ enum polarys_code raw_write(struct polarys_db *db, uint32_t database_id, uint32_
     return code;
 }
 
-enum polarys_code raw_delete_first(struct polarys_db *db, uint32_t database_id, uint32_t index_id,
-                                   struct polarys_error *err)
+/* At the first entry of a table or an index, if it has one. The caller destroys *out. */
+static enum polarys_code first_seek(struct polarys_db *db, uint32_t database_id, uint32_t table_id,
+                                    struct entry_iterator **out, struct polarys_error *err)
 {
     uint8_t start[TREE_KEY_PREFIX_SIZE];
     uint8_t end[TREE_KEY_PREFIX_SIZE];
-    struct entry_iterator *iterator;
-    table_bounds(database_id, index_id, start, end);
+    table_bounds(database_id, table_id, start, end);
     enum polarys_code code = tree_iterator_create(
         db->tree, slice_make(start, sizeof(start)), slice_make(end, sizeof(end)),
-        commit_published_version(db->commit), 0, &iterator, err);
+        commit_published_version(db->commit), 0, out, err);
+    if (code == POLARYS_OK) {
+        entry_iterator_seek_first(*out);
+    }
+    return code;
+}
+
+enum polarys_code raw_delete_first(struct polarys_db *db, uint32_t database_id, uint32_t index_id,
+                                   struct polarys_error *err)
+{
+    struct entry_iterator *iterator;
+    enum polarys_code code = first_seek(db, database_id, index_id, &iterator, err);
     if (code != POLARYS_OK) {
         return code;
     }
-    entry_iterator_seek_first(iterator);
     code = POLARYS_KEY_NOT_FOUND;
     if (iterator->is_valid) {
         uint8_t key[TREE_KEY_SIZE_MAX];
@@ -50,6 +60,26 @@ enum polarys_code raw_delete_first(struct polarys_db *db, uint32_t database_id, 
         memcpy(key, iterator->entry.key.data + TREE_KEY_PREFIX_SIZE, size);
         code =
             raw_write(db, database_id, index_id, slice_make(key, size), slice_make(NULL, 0), err);
+    }
+    entry_iterator_destroy(iterator);
+    return code;
+}
+
+enum polarys_code raw_newest_version(struct polarys_db *db, uint32_t database_id, uint32_t table_id,
+                                     uint64_t *version, struct polarys_error *err)
+{
+    struct entry_iterator *iterator;
+    enum polarys_code code = first_seek(db, database_id, table_id, &iterator, err);
+    if (code != POLARYS_OK) {
+        return code;
+    }
+    *version = 0;
+    for (; iterator->is_valid; entry_iterator_next(iterator)) {
+        *version = *version > iterator->entry.version ? *version : iterator->entry.version;
+    }
+    code = iterator->code;
+    if (code != POLARYS_OK && err != NULL) {
+        *err = iterator->error;
     }
     entry_iterator_destroy(iterator);
     return code;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writes entries of the tree as they are, past everything that the store checks: for tests of what it does
- * when it meets what it would not have written.
+ * Writes and looks at entries of the tree as they are, past everything that the store checks: for tests of
+ * what it does when it meets what it would not have written, and of what it wrote.
  */
 #ifndef TESTS_SUPPORT_ENGINE_RAW_WRITE_H
 #define TESTS_SUPPORT_ENGINE_RAW_WRITE_H
@@ -19,6 +19,9 @@ enum polarys_code raw_write(struct polarys_db *db, uint32_t database_id, uint32_
 /* Deletes the first entry of an index, whatever it is. */
 enum polarys_code raw_delete_first(struct polarys_db *db, uint32_t database_id, uint32_t index_id,
                                    struct polarys_error *err);
+/* The version at which an entry of a table or an index was last written; 0 when there is none. */
+enum polarys_code raw_newest_version(struct polarys_db *db, uint32_t database_id, uint32_t table_id,
+                                     uint64_t *version, struct polarys_error *err);
 
 #ifdef __cplusplus
 }
