@@ -23,7 +23,7 @@ static enum polarys_code options_take(struct polarys_batch *batch,
     batch->principal_size = 0;
     batch->conflict_count = 0;
     batch->lock_wait_count = 0;
-    /* The id has no meaning: it never is in a cycle. */
+    /* The id has no meaning: in a cycle it is the victim, and silently. */
     batch->lock_owner = (struct lock_owner){.id = batch->options.request_id};
     if (batch->operations.count == 0 && batch->begin_attempt == NULL) {
         return polarys_fail(err, POLARYS_BAD_ARGUMENT, "the batch is empty");
@@ -194,6 +194,7 @@ static bool wait_for_turn(struct polarys_batch *batch)
 static void lock_wait_done(void *context, enum polarys_code code, const struct polarys_error *err)
 {
     struct polarys_batch *batch = context;
+    code = batch_locks_waited(batch, code);
     if (code != POLARYS_OK) {
         batch->error = *err;
         finish(batch, code);
@@ -325,8 +326,8 @@ static void waiting_lock_done(void *context, enum polarys_code code,
                               const struct polarys_error *err)
 {
     struct polarys_batch *batch = context;
-    batch->lock_code = code;
-    if (code != POLARYS_OK) {
+    batch->lock_code = batch_locks_waited(batch, code);
+    if (batch->lock_code != POLARYS_OK) {
         batch->error = *err;
     }
     waiting_turn_granted(&batch->turn);

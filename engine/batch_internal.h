@@ -256,6 +256,9 @@ NODISCARD enum polarys_code batch_locks_wait(struct polarys_batch *batch,
                                              void (*done)(void *context, enum polarys_code code,
                                                           const struct polarys_error *err),
                                              struct polarys_error *err);
+/* The code to go on with when a wait has ended with `code`: a batch that a deadlock was broken at goes ahead
+ * and waits no more, for nobody may fail by a courtesy. */
+NODISCARD enum polarys_code batch_locks_waited(struct polarys_batch *batch, enum polarys_code code);
 
 /* ---- batch_commit.c ---- */
 

@@ -21,6 +21,15 @@ static uint64_t wait_deadline(const struct polarys_batch *batch)
     return given_ns != 0 && given_ns < own_ns ? given_ns : own_ns;
 }
 
+enum polarys_code batch_locks_waited(struct polarys_batch *batch, enum polarys_code code)
+{
+    if (code != POLARYS_DEADLOCK) {
+        return code;
+    }
+    batch->lock_wait_count = BATCH_LOCK_WAITS_MAX;
+    return POLARYS_OK;
+}
+
 /* Asks for one key or range. WOULD_BLOCK: `done` will be called, or was. */
 static enum polarys_code probe(struct polarys_batch *batch, struct lock_wanted *wanted,
                                struct polarys_error *err)

@@ -45,15 +45,19 @@ void db_destroy(struct polarys_db *db)
     free(db);
 }
 
-/* Waits until every submitted batch was reported. They fail fast now, or are written. */
+/* Waits until every submitted batch and every wait for a lock was reported. Batches fail fast now, or are
+ * written. What a report begins anew, or had not yet left its transaction, is ended by the next round: nobody
+ * else ends transactions any more. */
 static void pending_wait(struct polarys_db *db)
 {
     while (atomic_load(&db->pending_count) > 0) {
         (void)commit_drive(db->commit, 0);
+        txns_end_all(db);
         if (atomic_load(&db->pending_count) > 0) {
             db_event_wait(db, DB_CLOSE_POLL_MS * UINT64_C(1000000));
         }
     }
+    txns_end_all(db); /* whose last call was still inside in the last round */
 }
 
 static enum polarys_code mark_clean(struct polarys_db *db, struct polarys_error *err)

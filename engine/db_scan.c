@@ -445,7 +445,7 @@ enum polarys_code polarys_scan_next(struct polarys_scan *scan, bool *has_documen
     for (;;) {
         bool has_entry = false;
         struct entry entry = {.kind = ENTRY_PUT};
-        struct stored_value stored;
+        struct stored_value stored = {0};
         enum polarys_code code = entry_next(scan, &entry, &has_entry, err);
         if (code != POLARYS_OK || !has_entry) {
             return code == POLARYS_OK ? walk_note(scan, NULL, err) : code;

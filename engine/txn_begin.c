@@ -166,11 +166,11 @@ enum polarys_code txn_fail_over(const struct polarys_txn *txn, struct polarys_er
                         reason == NULL ? "it is being committed" : reason);
 }
 
-/* Waits until no call is inside, or the transaction is over. REQUIRES: txn->mutex. */
+/* Waits until no call is inside, or the transaction is over or soon will be. REQUIRES: txn->mutex. */
 static void wait_until_free(struct polarys_txn *txn)
 {
     txn->waiter_count++;
-    while (txn->is_busy && txn->phase == TXN_OPEN) {
+    while (txn->is_busy && txn->phase == TXN_OPEN && !txn->is_rollback_wanted) {
         (void)executor_wait(txn->db->executor, &txn->condition, &txn->mutex, DB_TICK_NS);
     }
     txn->waiter_count--;
@@ -198,6 +198,9 @@ enum polarys_code txn_enter(struct polarys_txn *txn, unsigned flags, struct pola
     const char *reason = txn_due_reason(txn, clock_monotonic_ns(txn->db->clock));
     if (txn->phase != TXN_OPEN) {
         code = txn_fail_over(txn, err);
+    } else if (txn->is_rollback_wanted) {
+        code = polarys_fail(err, POLARYS_TXN_NOT_FOUND,
+                            "the transaction is over: it is being rolled back");
     } else if (txn->is_busy) {
         code = POLARYS_WOULD_BLOCK;
     } else if (reason != NULL) {
@@ -280,15 +283,30 @@ void txn_end(struct polarys_txn *txn, enum polarys_txn_state state, bool has_rec
     mutex_unlock(&txn->mutex);
 }
 
+/* Waits until the call that is inside has left; it does not wait for locks meanwhile. The cancelling is
+ * repeated, for the call may have been just about to wait. REQUIRES: txn->mutex. */
+static void wait_to_roll_back(struct polarys_txn *txn)
+{
+    txn->is_rollback_wanted = true;
+    condition_broadcast(&txn->condition); /* who waits to enter is refused */
+    txn->waiter_count++;
+    while (txn->is_busy && txn->phase == TXN_OPEN) {
+        mutex_unlock(&txn->mutex);
+        txn_lock_cancel(txn, POLARYS_TXN_NOT_FOUND);
+        mutex_lock(&txn->mutex);
+        if (txn->is_busy && txn->phase == TXN_OPEN) {
+            (void)executor_wait(txn->db->executor, &txn->condition, &txn->mutex, DB_TICK_NS);
+        }
+    }
+    txn->waiter_count--;
+}
+
 enum polarys_code polarys_txn_rollback(struct polarys_txn *txn, struct polarys_error *err)
 {
     enum polarys_code code = POLARYS_OK;
     mutex_lock(&txn->mutex);
     if (txn->is_busy && txn->phase == TXN_OPEN) {
-        mutex_unlock(&txn->mutex);
-        txn_lock_cancel(txn, POLARYS_TXN_NOT_FOUND);
-        mutex_lock(&txn->mutex);
-        wait_until_free(txn);
+        wait_to_roll_back(txn);
     }
     if (txn->phase == TXN_OPEN) {
         txn->phase = TXN_ENDING;

@@ -28,6 +28,13 @@ enum {
     TXN_RANGE_LEASES_MAX = 16,    /* of one transaction, beside its snapshot */
 };
 
+/* Who ends transactions that did not end by themselves; each has links of its own. */
+enum txn_ender {
+    TXN_ENDER_SWEEP,
+    TXN_ENDER_CLOSE,
+    TXN_ENDER_COUNT,
+};
+
 enum txn_phase {
     TXN_OPEN,
     TXN_COMMITTING,
@@ -64,6 +71,7 @@ struct polarys_txn {
     /* Guarded by mutex. */
     enum txn_phase phase;
     bool is_busy;
+    bool is_rollback_wanted; /* nobody else enters any more; never taken back */
     bool is_detached;
     unsigned user_count; /* references of users */
     unsigned waiter_count;
@@ -94,7 +102,7 @@ struct polarys_txn {
     struct polarys_txn *bucket_next;
     struct polarys_txn *list_next;
     struct polarys_txn *list_previous;
-    struct polarys_txn *due_next; /* of the sweep that ends it */
+    struct polarys_txn *due_next[TXN_ENDER_COUNT]; /* written there, followed by the ender alone */
 };
 
 /* ---- txn_registry.c ---- */

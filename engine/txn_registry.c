@@ -253,36 +253,47 @@ enum polarys_code polarys_txn_find(struct polarys_db *db, const uint8_t id[POLAR
 
 /* ---- timeouts ---- */
 
-/* Takes the phase away where no call is inside, and adds it to *due; one that is inside and has to go is
- * referenced and added to *inside. */
-static void take_due_locked(struct polarys_txn *txn, const char *reason, struct polarys_txn **due,
-                            struct polarys_txn **inside)
+/* What one ender has to end. The lists are walked without the mutex, while another ender may list the same
+ * transactions: hence links for each. */
+struct due_list {
+    enum txn_ender ender;
+    struct polarys_txn *due;    /* in phase ENDING, by this ender */
+    struct polarys_txn *inside; /* a call was inside */
+};
+
+static void due_push(struct due_list *list, struct polarys_txn **first, struct polarys_txn *txn)
+{
+    txn->due_next[list->ender] = *first;
+    *first = txn;
+    txn_ref(txn);
+}
+
+/* Takes the phase away where no call is inside; lists it either way. */
+static void take_due_locked(struct polarys_txn *txn, const char *reason, struct due_list *list)
 {
     mutex_lock(&txn->mutex);
     if (txn->phase == TXN_OPEN && !txn->is_busy) {
         txn->phase = TXN_ENDING;
         txn->end_reason = reason;
-        txn->due_next = *due;
-        *due = txn;
-        txn_ref(txn);
+        due_push(list, &list->due, txn);
     } else if (txn->phase == TXN_OPEN) {
-        txn->due_next = *inside;
-        *inside = txn;
-        txn_ref(txn);
+        due_push(list, &list->inside, txn);
     }
     mutex_unlock(&txn->mutex);
 }
 
-static void end_due(struct polarys_txn *due, struct polarys_txn *inside, enum polarys_code code)
+static void end_due(const struct due_list *list, enum polarys_code code)
 {
+    struct polarys_txn *due = list->due;
+    struct polarys_txn *inside = list->inside;
     while (due != NULL) {
-        struct polarys_txn *next = due->due_next;
+        struct polarys_txn *next = due->due_next[list->ender];
         txn_end(due, POLARYS_TXN_ABORTED, false, due->end_reason);
         txn_unref(due);
         due = next;
     }
     while (inside != NULL) {
-        struct polarys_txn *next = inside->due_next;
+        struct polarys_txn *next = inside->due_next[list->ender];
         txn_lock_cancel(inside, code);
         txn_unref(inside);
         inside = next;
@@ -292,14 +303,13 @@ static void end_due(struct polarys_txn *due, struct polarys_txn *inside, enum po
 void txns_sweep(struct polarys_db *db)
 {
     struct txns *txns = db->txns;
-    struct polarys_txn *due = NULL;
-    struct polarys_txn *inside = NULL;
+    struct due_list list = {.ender = TXN_ENDER_SWEEP};
     uint64_t now_ns = clock_monotonic_ns(db->clock);
     mutex_lock(&txns->mutex);
     for (struct polarys_txn *txn = txns->first; txn != NULL; txn = txn->list_next) {
         const char *reason = txn_due_reason(txn, now_ns);
         if (reason != NULL) {
-            take_due_locked(txn, reason, &due, &inside);
+            take_due_locked(txn, reason, &list);
         }
     }
     /* The oldest lie first. */
@@ -312,7 +322,7 @@ void txns_sweep(struct polarys_db *db)
         txns->ended_count--;
     }
     mutex_unlock(&txns->mutex);
-    end_due(due, inside, POLARYS_TXN_NOT_FOUND);
+    end_due(&list, POLARYS_TXN_NOT_FOUND);
     lock_expire(db->locks, now_ns);
 }
 
@@ -320,16 +330,14 @@ void txns_sweep(struct polarys_db *db)
 static bool end_all_once(struct polarys_db *db)
 {
     struct txns *txns = db->txns;
-    struct polarys_txn *due = NULL;
-    struct polarys_txn *inside = NULL;
+    struct due_list list = {.ender = TXN_ENDER_CLOSE};
     mutex_lock(&txns->mutex);
     for (struct polarys_txn *txn = txns->first; txn != NULL; txn = txn->list_next) {
-        take_due_locked(txn, "the store is being closed", &due, &inside);
+        take_due_locked(txn, "the store is being closed", &list);
     }
     mutex_unlock(&txns->mutex);
-    bool were_inside = inside != NULL;
-    end_due(due, inside, POLARYS_DRAINING);
-    return were_inside;
+    end_due(&list, POLARYS_DRAINING);
+    return list.inside != NULL;
 }
 
 void txns_end_all(struct polarys_db *db)

@@ -68,8 +68,12 @@ static uint64_t work_of(const struct lock_owner *owner)
     return owner->work == NULL ? 0 : __atomic_load_n(owner->work, __ATOMIC_RELAXED);
 }
 
+/* A probe gives way before all others: it loses nothing by it. REQUIRES: both wait. */
 static bool gives_way_before(const struct lock_owner *a, const struct lock_owner *b)
 {
+    if (a->waiting->is_probe != b->waiting->is_probe) {
+        return a->waiting->is_probe;
+    }
     uint64_t a_work = work_of(a);
     uint64_t b_work = work_of(b);
     return a_work != b_work ? a_work < b_work : memcmp(a->id, b->id, LOCK_OWNER_ID_SIZE) < 0;
@@ -119,7 +123,9 @@ void lock_cycles_break_locked(struct lock_table *table, struct lock_request *req
         struct lock_request *victim = victim_choose(closing)->waiting;
         POLARYS_ASSERT(victim != NULL);
         cycle_keep(victim, closing);
-        atomic_fetch_add_explicit(&table->deadlock_count, 1, memory_order_relaxed);
+        if (!victim->is_probe) { /* nobody's work is lost */
+            atomic_fetch_add_explicit(&table->deadlock_count, 1, memory_order_relaxed);
+        }
         lock_wait_end_locked(table, victim, POLARYS_DEADLOCK, finished);
     }
 }

@@ -4,8 +4,8 @@
  *
  * Invariant: of two requests that conflict, in mode and in what they cover, the earlier goes first; a
  * request passes by a waiter only where that waiter waits for the passer itself. So nobody waits for ever
- * but in a cycle, and a cycle is found as the wait that closes it begins. Its victim is the owner of least
- * work. An owner waits for one lock at a time.
+ * but in a cycle, and a cycle is found as the wait that closes it begins. Its victim is a probe, or else the
+ * owner of least work. An owner waits for one lock at a time.
  *
  * Nothing here blocks: who has to wait is called back. Correctness of commits rests on their validation,
  * never on this table.

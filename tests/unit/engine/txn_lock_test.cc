@@ -32,6 +32,31 @@ class TxnLock : public ::testing::Test {
     store db{w};
 };
 
+/* Asks for the lock once more as soon as the first wait for it has ended. */
+struct asker {
+    explicit asker(txn *asking) : who(asking)
+    {
+    }
+    void ask()
+    {
+        polarys_lock_wanted wanted{};
+        wanted.table = "t";
+        wanted.start = bytes_of("a");
+        wanted.is_key = true;
+        wanted.mode = POLARYS_LOCK_EXCLUSIVE;
+        polarys_txn_lock(who->handle, &wanted, 0, ask_again, this);
+    }
+    static void ask_again(void *context, polarys_code code, const polarys_error *err)
+    {
+        auto *to = static_cast<asker *>(context);
+        submitted::note_lock(&to->first, code, err);
+        to->who->lock("a", POLARYS_LOCK_EXCLUSIVE, &to->second);
+    }
+    txn *who;
+    submitted first;
+    submitted second;
+};
+
 } // namespace
 
 TEST_F(TxnLock, AWriterWaitsForTheLockAndThenHasIt)
@@ -113,6 +138,40 @@ TEST_F(TxnLock, ClosingTheStoreEndsWaits)
     ASSERT_EQ(POLARYS_OK, db.close()) << db.error.message;
     ASSERT_EQ(1, answer.done_count);
     EXPECT_TRUE(answer.code == POLARYS_DRAINING || answer.code == POLARYS_OK);
+}
+
+TEST_F(TxnLock, RollbackIsNotHeldUpByWhoAsksAgain)
+{
+    auto one = begin();
+    auto two = begin();
+    asker asks(two.get());
+    ASSERT_EQ(POLARYS_OK, one->put("a", "1"));
+    asks.ask();
+    ASSERT_EQ(0, asks.first.done_count);
+    EXPECT_EQ(POLARYS_OK, two->rollback());
+    EXPECT_EQ(1, asks.first.done_count);
+    EXPECT_EQ(POLARYS_TXN_NOT_FOUND, asks.first.code);
+    EXPECT_EQ(1, asks.second.done_count);
+    EXPECT_EQ(POLARYS_TXN_NOT_FOUND, asks.second.code) << "it did not wait until it was timed out";
+    EXPECT_EQ(POLARYS_OK, one->commit()) << one->error.message;
+}
+
+TEST_F(TxnLock, ClosingTheStoreEndsWhatAnotherEndLetsGoOn)
+{
+    auto one = begin();
+    auto two = begin();
+    auto three = begin();
+    submitted answer;
+    asker asks(three.get());
+    ASSERT_EQ(POLARYS_OK, one->put("a", "1"));
+    two->lock("a", POLARYS_LOCK_EXCLUSIVE, &answer);
+    asks.ask();
+    /* The end of one grants two, three asks again, and the end of two grants three. */
+    ASSERT_EQ(POLARYS_OK, db.close()) << db.error.message;
+    EXPECT_EQ(1, answer.done_count);
+    EXPECT_EQ(1, asks.first.done_count);
+    EXPECT_EQ(1, asks.second.done_count);
+    EXPECT_EQ(POLARYS_OK, asks.second.code);
 }
 
 /* Each holds its own key and asks for the next one's: the last wait closes the circle. */
@@ -220,6 +279,39 @@ TEST_F(TxnLock, APlainWriteDoesNotWaitForEver)
     ASSERT_EQ(POLARYS_OK, one->put("a", "1"));
     EXPECT_EQ(POLARYS_LOCK_TIMEOUT, db.put("t", "a", test_store::json_of("2")));
     EXPECT_EQ(POLARYS_OK, db.put("t", "b", test_store::json_of("2")));
+    EXPECT_EQ(POLARYS_OK, one->commit()) << one->error.message;
+}
+
+/* two stands behind a plain range delete, which waits for one, which waits for two. */
+TEST_F(TxnLock, APlainWriteInACircleGivesWayAndIsDone)
+{
+    auto one = begin();
+    auto two = begin();
+    submitted answer;
+    submitted first;
+    submitted second;
+    ASSERT_EQ(POLARYS_OK, db.put("t", "b", "1"));
+    one->lock("a", POLARYS_LOCK_EXCLUSIVE, &first);
+    ASSERT_EQ(POLARYS_OK, two->put("x", "1"));
+    batch b(db);
+    ASSERT_EQ(POLARYS_OK, b.remove_range("t", "a", "c"));
+    polarys_batch_submit(b.handle, nullptr, submitted::note, &answer);
+    while (polarys_db_drive(db.db, 0)) {
+    }
+    ASSERT_EQ(0, answer.done_count);
+    two->lock("b", POLARYS_LOCK_EXCLUSIVE, &second);
+    ASSERT_EQ(0, second.done_count);
+    one->lock("x", POLARYS_LOCK_EXCLUSIVE, &first);
+    EXPECT_EQ(1, second.done_count) << "nobody stands before it any more";
+    EXPECT_EQ(POLARYS_OK, second.code);
+    w.pass_ms(10);
+    while (polarys_db_drive(db.db, 0)) {
+    }
+    ASSERT_EQ(1, answer.done_count);
+    EXPECT_EQ(POLARYS_OK, answer.code) << answer.error.message;
+    EXPECT_EQ(std::nullopt, db.get("t", "b")) << "the range delete is done";
+    EXPECT_EQ(POLARYS_OK, two->commit()) << two->error.message;
+    EXPECT_EQ(POLARYS_OK, first.code);
     EXPECT_EQ(POLARYS_OK, one->commit()) << one->error.message;
 }
 

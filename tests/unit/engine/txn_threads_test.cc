@@ -4,6 +4,8 @@
  */
 #include <atomic>
 #include <chrono>
+#include <functional>
+#include <future>
 #include <thread>
 
 #include "engine/engine_txn.h"
@@ -273,6 +275,78 @@ TEST_P(TxnThreads, SixtyFourWritersOfOneKeyAllGetThrough)
     polarys_document_release(&document);
     for (int i = 0; i < WRITERS; i++) {
         EXPECT_NE(std::string::npos, text.find("\"m" + std::to_string(i) + "\":1")) << i;
+    }
+}
+
+namespace {
+
+/* A transaction that waits for the lock of a key, and what is done as the wait ends. */
+struct waiter {
+    waiter(polarys_db *db, const char *wanted_key, uint32_t timeout_ms) : key(wanted_key)
+    {
+        polarys_txn_options options{};
+        options.mode = POLARYS_TXN_PESSIMISTIC;
+        options.timeout_ms = timeout_ms;
+        EXPECT_EQ(POLARYS_OK, polarys_txn_begin(db, nullptr, &options, &txn, nullptr));
+    }
+    ~waiter()
+    {
+        polarys_txn_release(txn);
+    }
+    waiter(const waiter &) = delete;
+    waiter &operator=(const waiter &) = delete;
+    void wait()
+    {
+        polarys_lock_wanted wanted{};
+        wanted.table = "t";
+        wanted.start = bytes_of(key);
+        wanted.is_key = true;
+        wanted.mode = POLARYS_LOCK_EXCLUSIVE;
+        polarys_txn_lock(txn, &wanted, 0, ended, this);
+    }
+    static void ended(void *context, polarys_code, const polarys_error *)
+    {
+        auto *self = static_cast<waiter *>(context);
+        if (self->then) {
+            self->then();
+        }
+        self->is_ended.set_value();
+    }
+    std::string key;
+    polarys_txn *txn = nullptr;
+    std::function<void()> then;
+    std::promise<void> is_ended;
+};
+
+} // namespace
+
+/* The sweep stands at the first of three that it has listed, while the close lists those and one more. */
+TEST_P(TxnThreads, ASweepAndTheCloseEndTheSameTransactions)
+{
+    enum { DUE_MS = 1000 };
+    std::string text = "1";
+    std::promise<void> sweeps;
+    {
+        waiter holder(db, "", 0);
+        waiter first(db, "1", DUE_MS);
+        waiter second(db, "2", DUE_MS);
+        waiter other(db, "3", 0);
+        waiter third(db, "4", DUE_MS);
+        for (waiter *each : {&first, &second, &other, &third}) {
+            polarys_value value = json_of(text);
+            ASSERT_EQ(POLARYS_OK,
+                      polarys_txn_put(holder.txn, "t", bytes_of(each->key), &value, 0, nullptr));
+        }
+        first.then = [&] {
+            sweeps.set_value();
+            third.is_ended.get_future().wait(); /* by the close */
+        };
+        for (waiter *each : {&first, &second, &other, &third}) {
+            each->wait();
+        }
+        sweeps.get_future().wait();
+        EXPECT_EQ(POLARYS_OK, polarys_db_close(db, 0, &error)) << error.message;
+        db = nullptr;
     }
 }
 

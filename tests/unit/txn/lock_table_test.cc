@@ -74,13 +74,13 @@ class LockTable : public ::testing::Test {
         return acquire(who, wanted, mode, waits, deadline_ns, is_probe);
     }
     polarys_code take_range(unsigned who, const std::string &start, const std::string &end,
-                            lock_mode mode, bool waits = true)
+                            lock_mode mode, bool waits = true, bool is_probe = false)
     {
         std::string from = tree_key(start);
         std::string to = tree_key(end);
         lock_wanted wanted{};
         wanted.range = {slice_make(from.data(), from.size()), slice_make(to.data(), to.size())};
-        return acquire(who, wanted, mode, waits, 0, false);
+        return acquire(who, wanted, mode, waits, 0, is_probe);
     }
     polarys_code acquire(unsigned who, lock_wanted wanted, lock_mode mode, bool waits,
                          uint64_t deadline_ns, bool is_probe)
@@ -234,6 +234,23 @@ TEST_F(LockTable, WaitingBehindAWaiterCanCloseACircle)
     EXPECT_EQ(POLARYS_WOULD_BLOCK, take(1, "a", LOCK_SHARED));
     EXPECT_EQ(POLARYS_WOULD_BLOCK, take(0, "b", LOCK_SHARED));
     EXPECT_EQ(1, done(0) + done(1) + done(2)) << "one of them gave way";
+}
+
+TEST_F(LockTable, AProbeInACircleGivesWayBeforeWhoHasDoneNothing)
+{
+    ASSERT_EQ(POLARYS_OK, take(0, "a", LOCK_EXCLUSIVE));
+    ASSERT_EQ(POLARYS_OK, take(1, "x", LOCK_EXCLUSIVE));
+    EXPECT_EQ(POLARYS_WOULD_BLOCK, take_range(2, "a", "c", LOCK_EXCLUSIVE, true, true));
+    EXPECT_EQ(POLARYS_WOULD_BLOCK, take(1, "b", LOCK_EXCLUSIVE)) << "behind the probe";
+    EXPECT_EQ(POLARYS_WOULD_BLOCK, take(0, "x", LOCK_EXCLUSIVE)) << "and so the circle is closed";
+    ASSERT_EQ(1, done(2));
+    EXPECT_EQ(POLARYS_DEADLOCK, owners[2]->code);
+    ASSERT_EQ(1, done(1));
+    EXPECT_EQ(POLARYS_OK, owners[1]->code);
+    EXPECT_EQ(0, done(0)) << "it has the least id of the three, and waits on";
+    lock_table_stats stats;
+    lock_table_stats_get(table, &stats);
+    EXPECT_EQ(0u, stats.deadlock_count);
 }
 
 /* A key (end == start) or a range that somebody holds or asks for. */
