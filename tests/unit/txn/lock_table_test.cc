@@ -270,9 +270,13 @@ struct held {
 /* What everybody should hold, by what they were told. */
 class LockTableRandom : public LockTable {
   protected:
-    LockTableRandom() : model(owners.size()), wish(owners.size()), told(owners.size(), 0)
+    void SetUp() override
     {
+        LockTable::SetUp();
         sim_random_init(&random, sim_seed(21));
+        model.resize(owners.size());
+        wish.resize(owners.size());
+        told.resize(owners.size(), 0);
     }
 
     void ask(unsigned who)
