@@ -15,6 +15,15 @@ bool generator::one_in(uint64_t of)
     return below(of) == 0;
 }
 
+value generator::number_of(size_t place)
+{
+    value v;
+    v.type = kind::number;
+    v.rank = numbers[place].rank;
+    v.text = numbers[place].text;
+    return v;
+}
+
 value generator::random_scalar()
 {
     value v;
@@ -35,13 +44,8 @@ value generator::random_scalar()
     case 4:
     case 5:
     case 6:
-    case 7: {
-        const number_text &n = numbers[below(numbers.size())];
-        v.type = kind::number;
-        v.rank = n.rank;
-        v.text = n.text;
-        break;
-    }
+    case 7:
+        return number_of(below(numbers.size()));
     default: {
         const string_text &s = strings[below(strings.size())];
         v.type = kind::string;
@@ -85,8 +89,19 @@ value generator::object_of(std::vector<member> members)
     return v;
 }
 
+/* Lies on both sides of most ranges, with nothing inside: no entry of it is in the range, and yet it matches. */
+value generator::random_straddler()
+{
+    std::vector<value> ends = {number_of(below(3)), number_of(numbers.size() - 1 - below(3))};
+    std::shuffle(ends.begin(), ends.end(), chance);
+    return array_of(std::move(ends));
+}
+
 value generator::random_array(bool may_nest)
 {
+    if (one_in(3)) {
+        return random_straddler();
+    }
     std::vector<value> elements;
     for (uint64_t i = below(4); i > 0; i--) {
         bool is_nested = may_nest && one_in(6);
@@ -180,6 +195,31 @@ filter generator::random_condition(std::string &text)
     return f;
 }
 
+/* Both ends of a range of one field. Of an array one element may reach the one end and another the other. */
+filter generator::random_range(std::string &text)
+{
+    filter range;
+    range.type = filter::all;
+    const field *of = &fields[below(fields.size())];
+    size_t places[2] = {below(numbers.size()), below(numbers.size())};
+    std::sort(places, places + 2);
+    bool is_low_first = one_in(2);
+    text.clear();
+    for (int i = 0; i < 2; i++) {
+        bool is_low = (i == 0) == is_low_first;
+        bool is_closed = one_in(2);
+        filter end;
+        end.of = of;
+        end.type = is_low ? (is_closed ? filter::greater_equal : filter::greater)
+                          : (is_closed ? filter::less_equal : filter::less);
+        end.literals.push_back(number_of(places[is_low ? 0 : 1]));
+        text += (i == 0 ? "" : " AND ") + std::string(of->text) + space() + (is_low ? ">" : "<") +
+                (is_closed ? "=" : "") + space() + end.literals[0].text;
+        range.parts.push_back(end);
+    }
+    return range;
+}
+
 /* Stars at the ends are no wildcards. */
 std::string generator::stars_escaped(const std::string &json)
 {
@@ -205,7 +245,7 @@ std::string generator::pattern_text(const filter &f, const value &v)
 filter generator::random_filter(int depth, std::string &text)
 {
     if (depth == 0 || one_in(3)) {
-        return random_condition(text);
+        return depth > 0 && one_in(3) ? random_range(text) : random_condition(text);
     }
     filter f;
     if (one_in(6)) {

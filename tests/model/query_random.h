@@ -35,13 +35,16 @@ class generator {
     uint64_t below(uint64_t bound);
     bool one_in(uint64_t of);
     value random_scalar();
+    static value number_of(size_t place);
     std::string space();
     value array_of(std::vector<value> elements);
     value object_of(std::vector<member> members);
     value random_array(bool may_nest);
+    value random_straddler();
     value random_object(bool may_nest);
     value random_content();
     filter random_condition(std::string &text);
+    filter random_range(std::string &text);
     static std::string stars_escaped(const std::string &json);
     static std::string literal_text(const value &v);
     static std::string pattern_text(const filter &f, const value &v);
