@@ -183,7 +183,6 @@ TEST_F(IndexRace, AWriteBetweenAChunksReadingAndItsCommitLeavesNothingBehind)
             uint64_t conflicts = db.status().conflict_count;
             submitted late(db, table, each.late);
             for (int i = 0; i < 100 && !late.is_done; i++) {
-                ASSERT_FALSE(late.is_done);
                 ASSERT_TRUE(sim_executor_run_one(w.executor));
             }
             ASSERT_EQ(POLARYS_OK, late.code) << late.message;
