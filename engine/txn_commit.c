@@ -152,7 +152,7 @@ enum polarys_code polarys_txn_commit(struct polarys_txn *txn,
                                      const struct polarys_write_options *options,
                                      struct polarys_write_result *result, struct polarys_error *err)
 {
-    struct polarys_write_result unwanted;
+    struct polarys_write_result unwanted = {0};
     result = result == NULL ? &unwanted : result;
     *result = (struct polarys_write_result){0};
     enum polarys_code code = enter_to_commit(txn, 0, err);

@@ -19,9 +19,8 @@ enum { HOST_MAX = 256 };
 /* Splits HOST:PORT or [HOST]:PORT. */
 static bool endpoint_split(const char *endpoint, char host[HOST_MAX], const char **port)
 {
-    const char *colon = strrchr(endpoint, ':');
-
     POLARYS_ASSERT(endpoint != NULL && port != NULL);
+    const char *colon = strrchr(endpoint, ':');
     if (colon == NULL || colon == endpoint || colon[1] == '\0') {
         return false;
     }

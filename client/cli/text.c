@@ -12,10 +12,10 @@
 size_t text_utf8_length(const uint8_t *at, size_t size)
 {
     static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
+    POLARYS_ASSERT(at != NULL && size > 0);
     size_t length = 0;
     uint32_t value = at[0];
 
-    POLARYS_ASSERT(at != NULL || size == 0);
     if (value < 0x80) {
         return 1;
     }

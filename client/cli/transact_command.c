@@ -175,7 +175,7 @@ static enum cli_status list_read(struct transact_reader *reader, struct polarys_
 {
     struct object_member member;
     struct object_walk walk;
-    struct polarys_slice element;
+    struct polarys_slice element = {NULL, 0};
     enum cli_status status = CLI_DONE;
 
     reader->list = name;

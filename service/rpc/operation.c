@@ -41,7 +41,7 @@ enum polarys_code operation_apply(struct call *call, const char *table,
     struct operation_range range;
     struct polarys_transact_operation operation;
     struct polarys_precondition condition;
-    bool has_condition;
+    bool has_condition = false;
     enum polarys_code code = operation_write_take(from, &range, &operation, err);
     if (code == POLARYS_OK) {
         code = operation_condition_take(from->precondition, &condition, &has_condition, err);
