@@ -25,7 +25,7 @@ struct polarys_scan {
     unsigned flags; /* polarys_read_flags */
     uint64_t snapshot;
     uint64_t judged_ms; /* expiry at an old version; 0: not known yet */
-    uint64_t lease_id;
+    uint64_t lease_id;  /* 0: the statement keeps the version */
     uint64_t leased_ns;
     struct buffer start; /* tree keys */
     struct buffer end;
@@ -146,7 +146,6 @@ enum polarys_code polarys_scan_open(struct polarys_db *db,
     struct polarys_scan *scan = NULL;
     const char *database =
         options->txn == NULL ? options->database : polarys_txn_database(options->txn);
-    uint64_t version = options->version;
     enum polarys_code code = db_database_find(db, database, &database_id, err);
     if (code == POLARYS_OK) {
         code = db_table_find(db, database_id, options->table, &table_id, NULL, err);
@@ -175,10 +174,11 @@ enum polarys_code polarys_scan_open(struct polarys_db *db,
         if (code != POLARYS_OK) {
             goto fail;
         }
-        version = scan->statement.version;
+        scan->snapshot = scan->statement.version;
+    } else {
+        code = polarys_snapshot_acquire(db, options->version, DB_SCAN_LEASE_MS, &scan->lease_id,
+                                        &scan->snapshot, err);
     }
-    code = polarys_snapshot_acquire(db, version, DB_SCAN_LEASE_MS, &scan->lease_id, &scan->snapshot,
-                                    err);
     if (code != POLARYS_OK) {
         goto fail;
     }
@@ -331,7 +331,8 @@ static void document_fill(struct polarys_scan *scan, const struct entry *entry,
 static enum polarys_code lease_keep(struct polarys_scan *scan, struct polarys_error *err)
 {
     uint64_t now_ns = clock_monotonic_ns(scan->db->clock);
-    if (now_ns - scan->leased_ns < UINT64_C(1000000) * DB_SCAN_LEASE_MS / 8) {
+    if (scan->lease_id == 0 ||
+        now_ns - scan->leased_ns < UINT64_C(1000000) * DB_SCAN_LEASE_MS / 8) {
         return POLARYS_OK;
     }
     scan->leased_ns = now_ns;
@@ -446,7 +447,10 @@ enum polarys_code polarys_scan_next(struct polarys_scan *scan, bool *has_documen
         bool has_entry = false;
         struct entry entry = {.kind = ENTRY_PUT};
         struct stored_value stored = {0};
-        enum polarys_code code = entry_next(scan, &entry, &has_entry, err);
+        enum polarys_code code = txn_statement_keep(&scan->statement, err);
+        if (code == POLARYS_OK) {
+            code = entry_next(scan, &entry, &has_entry, err);
+        }
         if (code != POLARYS_OK || !has_entry) {
             return code == POLARYS_OK ? walk_note(scan, NULL, err) : code;
         }

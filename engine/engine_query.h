@@ -127,6 +127,8 @@ struct polarys_search_options {
     uint64_t limit;  /* best first; 0: 100; at most 10,000 */
     uint64_t offset; /* leave out so many of the best; with limit at most 10,000 */
     bool with_highlights;
+    /* As polarys_read_options. Beside txn: NEWEST, or what a search of the transaction has read, to go on
+     * with at it; CURSOR_EXPIRED where the transaction cannot read it (any more). */
     uint64_t version;
     struct polarys_txn *txn;
     unsigned flags; /* POLARYS_READ_NO_FILL only */

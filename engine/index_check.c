@@ -220,6 +220,26 @@ static enum polarys_code check_ready(const struct index_definition *index,
     return code;
 }
 
+/* An index that was not READY at the version has not all its entries there: one that was named fails. */
+static enum polarys_code index_check_if_ready(struct check *check, bool is_named,
+                                              struct polarys_error *err)
+{
+    const struct index_definition *index = check->index;
+    bool is_ready = false;
+    enum polarys_code code =
+        db_index_was_ready(check->db, index, check->version, 0, &is_ready, err);
+    if (code == POLARYS_OK && is_ready) {
+        return index_check(check, err);
+    }
+    if (code == POLARYS_OK && is_named) {
+        code =
+            polarys_fail(err, POLARYS_INDEX_BUILDING, "index \"%s\" was not ready at version %llu",
+                         index->name, (unsigned long long)check->version);
+        polarys_error_detail_set(err, "index", "%s", index->name);
+    }
+    return code;
+}
+
 /* NOLINTNEXTLINE(readability-function-size): the embedded API names each thing by itself */
 enum polarys_code polarys_index_check(struct polarys_db *db, const char *database,
                                       const char *table, const char *index,
@@ -228,28 +248,25 @@ enum polarys_code polarys_index_check(struct polarys_db *db, const char *databas
                                       struct polarys_error *err)
 {
     struct check work = {.db = db, .should_stop = should_stop, .context = context, .result = check};
-    struct db_indexes found;
+    struct db_indexes found = {0};
     uint64_t lease_id = 0;
     *check = (struct polarys_index_check_result){0};
-    enum polarys_code code = db_indexes_find(db, database, table, &found, err);
-    if (code != POLARYS_OK) {
-        return code;
+    enum polarys_code code = polarys_snapshot_acquire(db, POLARYS_VERSION_NEWEST, CHECK_LEASE_MS,
+                                                      &lease_id, &work.version, err);
+    if (code == POLARYS_OK) {
+        code = db_indexes_find(db, database, table, &found, err);
     }
     const struct index_definition *named = NULL;
-    if (index != NULL) {
+    if (code == POLARYS_OK && index != NULL) {
         named = catalog_find_index(found.catalog, found.table_id, slice_from_text(index));
         code = named == NULL ? polarys_fail(err, POLARYS_INDEX_NOT_FOUND,
                                             "table \"%s\" has no index \"%.128s\"", table, index)
                              : check_ready(named, err);
     }
-    if (code == POLARYS_OK) {
-        code = polarys_snapshot_acquire(db, POLARYS_VERSION_NEWEST, CHECK_LEASE_MS, &lease_id,
-                                        &work.version, err);
-    }
     for (size_t i = 0; i < found.count && code == POLARYS_OK; i++) {
         work.index = found.list[i];
         if (named == NULL ? work.index->state == INDEX_READY : work.index == named) {
-            code = index_check(&work, err);
+            code = index_check_if_ready(&work, named != NULL, err);
         }
     }
     if (lease_id != 0) {

@@ -123,6 +123,28 @@ enum polarys_code db_index_find(struct polarys_db *db, const char *database, con
     return code;
 }
 
+enum polarys_code db_index_was_ready(struct polarys_db *db, const struct index_definition *index,
+                                     uint64_t version, unsigned tree_flags, bool *is_ready,
+                                     struct polarys_error *err)
+{
+    struct catalog_record record;
+    struct tree_value value = {0};
+    struct index_definition *then = NULL;
+    *is_ready = false;
+    catalog_record_index_key(&record, index);
+    enum polarys_code code =
+        tree_get(db->tree, catalog_record_key(&record), version, tree_flags, &value, err);
+    if (code == POLARYS_OK) {
+        code =
+            index_record_decode(index->database_id, index->table_id, slice_from_text(index->name),
+                                value.bytes, value.version, &then, err);
+        *is_ready = code == POLARYS_OK && then->id == index->id && then->state == INDEX_READY;
+    }
+    index_definition_unref(then);
+    tree_value_release(&value);
+    return code == POLARYS_KEY_NOT_FOUND ? POLARYS_OK : code;
+}
+
 static void info_fill(struct polarys_db *db, const struct index_definition *index,
                       const char *fields[POLARYS_INDEX_FIELDS_MAX], struct polarys_index_info *info)
 {

@@ -24,5 +24,14 @@ NODISCARD enum polarys_code db_indexes_find(struct polarys_db *db, const char *d
 NODISCARD enum polarys_code db_index_find(struct polarys_db *db, const char *database,
                                           const char *table, const char *index,
                                           struct index_definition **out, struct polarys_error *err);
+/*
+ * Whether the index was READY at the version, by its record as of then. A catalogue does not tell: a commit
+ * that drops an index is seen by snapshots before the catalogue without the index is published. REQUIRES:
+ * the version is leased. `tree_flags`: tree_read_flags. Errors: those of reads.
+ */
+NODISCARD enum polarys_code db_index_was_ready(struct polarys_db *db,
+                                               const struct index_definition *index,
+                                               uint64_t version, unsigned tree_flags,
+                                               bool *is_ready, struct polarys_error *err);
 
 #endif

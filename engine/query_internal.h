@@ -108,7 +108,7 @@ struct polarys_query {
 
     uint64_t snapshot;
     uint64_t judged_ms; /* documents that expire at it or before are not seen */
-    uint64_t lease_id;  /* 0: the transaction keeps the version */
+    uint64_t lease_id;  /* 0: the statement keeps the version */
     uint64_t leased_ns;
     bool is_at_end;  /* it has given everything: nobody comes back for more */
     bool has_cursor; /* one was given out: the version is to outlive the query */
@@ -252,7 +252,7 @@ NODISCARD enum polarys_code query_create(struct polarys_db *db,
 /* Opens the source that the plan names: with the first row wanted, since it may read much. */
 NODISCARD enum polarys_code query_source_open(struct polarys_query *query,
                                               struct polarys_error *err);
-/* Asks should_stop now and then. Errors: CANCELLED. */
+/* Asks should_stop now and then, and keeps lease and transaction. Errors: CANCELLED, TXN_NOT_FOUND. */
 NODISCARD enum polarys_code query_stop_ask(struct polarys_query *query, struct polarys_error *err);
 
 #endif

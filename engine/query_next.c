@@ -69,7 +69,11 @@ enum polarys_code polarys_query_next(struct polarys_query *query,
     }
     query->stop.should_stop = should_stop;
     query->stop.context = context;
-    enum polarys_code code = query_run_next(query, &row, has_document, err);
+    /* However slowly the caller takes its documents: it is using the transaction. */
+    enum polarys_code code = txn_statement_keep(&query->statement, err);
+    if (code == POLARYS_OK) {
+        code = query_run_next(query, &row, has_document, err);
+    }
     if (code == POLARYS_WOULD_BLOCK && is_memory_only) {
         /* Whoever may read files goes on behind what was given. */
         *has_document = false;

@@ -101,10 +101,9 @@ static enum polarys_code version_choose(struct polarys_query *query,
     if (code != POLARYS_OK) {
         return code;
     }
-    bool has_version = query->from.is_given && query->statement.txn != NULL &&
-                       query->snapshot == query->statement.version;
-    if (has_version) {
-        return POLARYS_OK; /* the transaction keeps what the cursor reads */
+    if (query->from.is_given && query->statement.txn != NULL) {
+        /* What is noted has to name the version that is read: the cursor's, if the level allows it. */
+        return txn_statement_version_set(&query->statement, query->snapshot, err);
     }
     return query->from.is_given ? version_resume(query, err) : version_take(query, options, err);
 }

@@ -7,30 +7,8 @@
  */
 #include <stdlib.h>
 
+#include "engine/index_internal.h"
 #include "engine/query_internal.h"
-
-/* Whether the index was READY at the query's version. Its record as of that version tells. */
-static enum polarys_code was_ready(struct polarys_query *query,
-                                   const struct index_definition *index, bool *is_ready,
-                                   struct polarys_error *err)
-{
-    struct catalog_record record;
-    struct tree_value value = {0};
-    struct index_definition *then = NULL;
-    *is_ready = false;
-    catalog_record_index_key(&record, index);
-    enum polarys_code code = tree_get(query->db->tree, catalog_record_key(&record), query->snapshot,
-                                      db_tree_flags(query->flags), &value, err);
-    if (code == POLARYS_OK) {
-        code =
-            index_record_decode(index->database_id, index->table_id, slice_from_text(index->name),
-                                value.bytes, value.version, &then, err);
-        *is_ready = code == POLARYS_OK && then->id == index->id && then->state == INDEX_READY;
-    }
-    index_definition_unref(then);
-    tree_value_release(&value);
-    return code == POLARYS_KEY_NOT_FOUND ? POLARYS_OK : code;
-}
 
 /* Whether the first field of the index occurs in filter or order. */
 static bool is_relevant(const struct polarys_query *query, const struct index_definition *index)
@@ -46,17 +24,16 @@ static bool is_relevant(const struct polarys_query *query, const struct index_de
 
 /* Takes the index if it can be used at all. `is_wanted`: whatever the filter says. */
 static enum polarys_code index_add(struct polarys_query *query, struct index_definition *index,
-                                   bool is_current, bool is_wanted, struct polarys_error *err)
+                                   bool is_wanted, struct polarys_error *err)
 {
     bool is_ready = index->state == INDEX_READY;
     if (!is_ready || index->kind == INDEX_TEXT || (!is_wanted && !is_relevant(query, index))) {
         return POLARYS_OK;
     }
-    if (!is_current) {
-        enum polarys_code code = was_ready(query, index, &is_ready, err);
-        if (code != POLARYS_OK || !is_ready) {
-            return code;
-        }
+    enum polarys_code code = db_index_was_ready(query->db, index, query->snapshot,
+                                                db_tree_flags(query->flags), &is_ready, err);
+    if (code != POLARYS_OK || !is_ready) {
+        return code;
     }
     query->indexes[query->index_count++] =
         (struct plan_index){.definition = index_definition_ref(index), .has_several = true};
@@ -93,7 +70,6 @@ static enum polarys_code indexes_gather(struct polarys_query *query, const char 
         catalog_table_indexes(catalog, query->table_id, &count);
     enum polarys_code code =
         is_forced ? forced_check(catalog, query->table_id, use_index, err) : POLARYS_OK;
-    bool is_current = query->snapshot >= catalog->version;
     if (code == POLARYS_OK && count > 0) {
         query->indexes = calloc(count, sizeof(*query->indexes));
         code = query->indexes == NULL ? polarys_fail(err, POLARYS_NO_MEMORY, "no memory for a plan")
@@ -102,7 +78,7 @@ static enum polarys_code indexes_gather(struct polarys_query *query, const char 
     for (size_t i = 0; i < count && code == POLARYS_OK; i++) {
         bool is_wanted = (is_forced && strcmp(indexes[i]->name, use_index) == 0) ||
                          (query->from.is_given && query->from.index_id == indexes[i]->id);
-        code = index_add(query, indexes[i], is_current, is_wanted, err);
+        code = index_add(query, indexes[i], is_wanted, err);
     }
     catalog_release(catalog);
     return code;

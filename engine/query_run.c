@@ -15,7 +15,7 @@ enum polarys_code query_stop_ask(struct polarys_query *query, struct polarys_err
         return polarys_fail(err, POLARYS_CANCELLED, "the query was stopped");
     }
     if (query->lease_id == 0) {
-        return POLARYS_OK;
+        return txn_statement_keep(&query->statement, err);
     }
     uint64_t now_ns = clock_monotonic_ns(query->db->clock);
     if (now_ns - query->leased_ns < UINT64_C(1000000) * DB_SCAN_LEASE_MS / 8) {

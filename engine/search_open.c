@@ -6,6 +6,8 @@
  */
 #include "engine/search_request.h"
 
+#include "engine/index_internal.h"
+
 _Static_assert((int)SEARCH_TOP_MAX == 10000, "as published in engine_query.h");
 
 /* ---- the index ---- */
@@ -112,33 +114,26 @@ static enum polarys_code index_find(struct search_request *request, struct polar
                               index->name);
 }
 
-/* At an older version than its catalogue's, the index may not have been READY yet. */
+/*
+ * The index was found before the version was taken. At an older one it may not have been READY yet; it may
+ * as well have been dropped by a commit that is seen at the version and not in the catalogue.
+ */
 static enum polarys_code index_check_then(struct search_request *request, struct polarys_error *err)
 {
-    struct catalog_record record;
-    struct tree_value value = {0};
-    struct index_definition *then = NULL;
     const struct index_definition *index = request->index;
-    if (request->snapshot >= request->catalog_version) {
-        return POLARYS_OK;
-    }
-    catalog_record_index_key(&record, index);
+    bool is_ready = false;
     enum polarys_code code =
-        tree_get(request->db->tree, catalog_record_key(&record), request->snapshot, 0, &value, err);
-    if (code == POLARYS_OK) {
-        code =
-            index_record_decode(index->database_id, index->table_id, slice_from_text(index->name),
-                                value.bytes, value.version, &then, err);
-    }
-    tree_value_release(&value);
-    bool is_ready = code == POLARYS_OK && then->id == index->id && then->state == INDEX_READY;
-    index_definition_unref(then);
-    if (is_ready || (code != POLARYS_OK && code != POLARYS_KEY_NOT_FOUND)) {
+        db_index_was_ready(request->db, index, request->snapshot,
+                           db_tree_flags(request->options->flags), &is_ready, err);
+    if (code != POLARYS_OK || is_ready) {
         return code;
     }
-    return polarys_fail(err, POLARYS_INDEX_BUILDING,
-                        "text index \"%s\" was not ready yet at version %llu", index->name,
-                        (unsigned long long)request->snapshot);
+    return request->snapshot >= request->catalog_version
+               ? polarys_fail(err, POLARYS_INDEX_NOT_FOUND, "text index \"%s\" was dropped",
+                              index->name)
+               : polarys_fail(err, POLARYS_INDEX_BUILDING,
+                              "text index \"%s\" was not ready yet at version %llu", index->name,
+                              (unsigned long long)request->snapshot);
 }
 
 /* ---- the rest ---- */
@@ -203,9 +198,20 @@ static enum polarys_code statement_begin(struct search_request *request, struct 
         return polarys_fail(err, POLARYS_BAD_ARGUMENT,
                             "the transaction is one of another database");
     }
+    uint64_t version = request->options->version;
+    if (version != POLARYS_VERSION_NEWEST) {
+        code = txn_statement_version_set(&request->statement, version, err);
+        if (code != POLARYS_OK) {
+            return code;
+        }
+    }
     request->snapshot = request->statement.version;
-    request->judged_ms =
-        request->statement.judged_ms != 0 ? request->statement.judged_ms : db_now_ms(request->db);
+    request->judged_ms = request->statement.judged_ms;
+    if (request->judged_ms == 0) {
+        request->judged_ms = version == POLARYS_VERSION_NEWEST
+                                 ? db_now_ms(request->db)
+                                 : db_version_time_ms(request->db, version);
+    }
     return txn_view_create(&request->statement, request->table_id, 0, &request->own, err);
 }
 

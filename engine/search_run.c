@@ -61,7 +61,9 @@ static bool should_stop(void *context)
             return true;
         }
     }
-    return request->should_stop != NULL && request->should_stop(request->context);
+    /* Why it was stopped is asked again at the end. */
+    return txn_statement_keep(&request->statement, NULL) != POLARYS_OK ||
+           (request->should_stop != NULL && request->should_stop(request->context));
 }
 
 /* ---- own writes ---- */
@@ -144,7 +146,12 @@ static enum polarys_code request_run(struct search_request *request, struct pola
     if (code == POLARYS_OK) {
         code = search_collector_run(request->collector, &view, err);
     }
-    return code == POLARYS_OK ? own_run(request, err) : code;
+    code = code == POLARYS_OK ? own_run(request, err) : code;
+    if (code == POLARYS_CANCELLED) {
+        enum polarys_code over = txn_statement_keep(&request->statement, err);
+        return over == POLARYS_OK ? code : over;
+    }
+    return code;
 }
 
 /* NOLINTNEXTLINE(readability-function-size): the embedded API names each thing by itself */

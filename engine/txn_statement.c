@@ -12,11 +12,11 @@
 
 #include "engine/txn_internal.h"
 
-/* A version of its own, kept readable until the end. */
-static enum polarys_code newest_lease(struct polarys_txn *txn, struct txn_statement *statement,
-                                      struct polarys_error *err)
+/* Keeps the version readable until the end of the statement, which may come after the transaction's. */
+static enum polarys_code version_lease(struct polarys_txn *txn, uint64_t version,
+                                       struct txn_statement *statement, struct polarys_error *err)
 {
-    return polarys_snapshot_acquire(txn->db, POLARYS_VERSION_NEWEST,
+    return polarys_snapshot_acquire(txn->db, version,
                                     txn->timeout_ns / 1000000 + TXN_LEASE_MARGIN_MS,
                                     &statement->lease_id, &statement->version, err);
 }
@@ -37,10 +37,9 @@ enum polarys_code txn_statement_begin(struct polarys_txn *txn, struct commit_ran
     if (code == POLARYS_OK) {
         code = txn_snapshot_take(txn, err);
     }
-    if (code == POLARYS_OK && txn->reads_newest) {
-        code = newest_lease(txn, statement, err);
-    } else {
-        statement->version = txn->snapshot;
+    if (code == POLARYS_OK) {
+        uint64_t version = txn->reads_newest ? POLARYS_VERSION_NEWEST : txn->snapshot;
+        code = version_lease(txn, version, statement, err);
     }
     if (code == POLARYS_OK) {
         statement->txn = txn;
@@ -63,6 +62,53 @@ void txn_statement_end(struct txn_statement *statement)
     }
     txn_unref(txn);
     *statement = (struct txn_statement){0};
+}
+
+enum polarys_code txn_statement_version_set(struct txn_statement *statement, uint64_t version,
+                                            struct polarys_error *err)
+{
+    struct polarys_txn *txn = statement->txn;
+    struct txn_statement leased = {0};
+    POLARYS_ASSERT(txn != NULL);
+    if (version == statement->version) {
+        return POLARYS_OK;
+    }
+    enum polarys_code code = POLARYS_CURSOR_EXPIRED;
+    if (txn->reads_newest) {
+        code = version_lease(txn, version, &leased, err);
+    }
+    if (code == POLARYS_OK) {
+        snapshot_release(txn->db->snapshots, statement->lease_id);
+        statement->lease_id = leased.lease_id;
+        statement->version = leased.version;
+    } else if (code != POLARYS_TOO_MANY_CALLS) {
+        code = polarys_fail(err, POLARYS_CURSOR_EXPIRED,
+                            "version %llu is not one that the transaction can read",
+                            (unsigned long long)version);
+    }
+    return code;
+}
+
+enum polarys_code txn_statement_keep(const struct txn_statement *statement,
+                                     struct polarys_error *err)
+{
+    struct polarys_txn *txn = statement->txn;
+    enum polarys_code code = POLARYS_OK;
+    if (txn == NULL) {
+        return POLARYS_OK;
+    }
+    uint64_t now_ns = clock_monotonic_ns(txn->db->clock);
+    mutex_lock(&txn->mutex);
+    const char *reason = txn_due_reason(txn, now_ns);
+    if (txn->phase != TXN_OPEN) {
+        code = txn_fail_over(txn, err);
+    } else if (reason != NULL) {
+        code = polarys_fail(err, POLARYS_TXN_NOT_FOUND, "the transaction is over: %s", reason);
+    } else {
+        atomic_store_explicit(&txn->used_ns, now_ns, memory_order_relaxed);
+    }
+    mutex_unlock(&txn->mutex);
+    return code;
 }
 
 enum polarys_code txn_statement_note_key(struct txn_statement *statement,

@@ -23,8 +23,9 @@
 struct txn_statement {
     struct polarys_txn *txn; /* referenced; NULL: outside of any transaction, nothing is noted */
     uint64_t version;        /* to read at */
-    uint64_t lease_id;       /* of a version that the transaction itself does not keep; 0: none */
-    uint64_t judged_ms;      /* documents that expire at or before are not seen; 0: ask the clock */
+    uint64_t lease_id;       /* on the version: it stays readable though the transaction be over */
+    uint64_t judged_ms;      /* documents that expire at or before are not seen; 0: ask the clock,
+                              * for each statement of the transaction has a version of its own */
     uint32_t database_id;    /* the transaction's */
     bool notes_reads;        /* false: the level has no use for what is noted */
 };
@@ -40,6 +41,14 @@ NODISCARD enum polarys_code txn_statement_begin(struct polarys_txn *txn, struct 
                                                 struct polarys_error *err);
 /* Accepts a zeroed one. */
 void txn_statement_end(struct txn_statement *statement);
+/* Has the statement read what an earlier one read: at a level whose statements have versions of their own
+ * any that is readable. Errors: CURSOR_EXPIRED, TOO_MANY_CALLS. */
+NODISCARD enum polarys_code txn_statement_version_set(struct txn_statement *statement,
+                                                      uint64_t version, struct polarys_error *err);
+/* To be called while the statement goes on: the transaction is in use, it does not idle. Accepts a zeroed
+ * one. Errors: TXN_NOT_FOUND when the transaction is over. */
+NODISCARD enum polarys_code txn_statement_keep(const struct txn_statement *statement,
+                                               struct polarys_error *err);
 
 /* A key was looked up: `version` is that of the put found, 0: there was no document (or an expired one).
  * Copies the key. Errors: TXN_NOT_FOUND, TOO_LARGE (POLARYS_TXN_READS_MAX), MEMORY_LIMIT, NO_MEMORY. */

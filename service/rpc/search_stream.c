@@ -111,7 +111,8 @@ static void round_begin(struct search_stream *stream, uint64_t offset)
     stream->has_more = false;
     stream->options.offset = offset + stream->found;
     stream->options.limit = stream->wanted - stream->found;
-    if (stream->is_begun && stream->options.txn == NULL) {
+    /* In a transaction too: at READ_COMMITTED another round would read another version. */
+    if (stream->is_begun) {
         stream->options.version = stream->version;
     }
 }
@@ -258,7 +259,7 @@ static enum polarys_code request_take(struct call *call)
         .filter = slice_make(request->filter.data, request->filter.len),
         .read_mask_count = request->n_read_mask,
         .with_highlights = request->with_highlights,
-        .version = call->read_version,
+        .version = call->txn == NULL ? call->read_version : POLARYS_VERSION_NEWEST,
         .txn = call->txn,
     };
     enum polarys_code code = window_check(request, &call->error);

@@ -84,3 +84,18 @@ enum polarys_code raw_newest_version(struct polarys_db *db, uint32_t database_id
     entry_iterator_destroy(iterator);
     return code;
 }
+
+struct catalog *raw_catalog_keep(struct polarys_db *db)
+{
+    return catalog_acquire(&db->catalog);
+}
+
+void raw_catalog_release(struct catalog *catalog)
+{
+    catalog_release(catalog);
+}
+
+struct catalog *raw_catalog_swap(struct polarys_db *db, struct catalog *catalog)
+{
+    return atomic_exchange(&db->catalog.current, catalog);
+}

@@ -8,6 +8,8 @@
 
 #include "engine/engine.h"
 
+struct catalog;
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -22,6 +24,13 @@ enum polarys_code raw_delete_first(struct polarys_db *db, uint32_t database_id, 
 /* The version at which an entry of a table or an index was last written; 0 when there is none. */
 enum polarys_code raw_newest_version(struct polarys_db *db, uint32_t database_id, uint32_t table_id,
                                      uint64_t *version, struct polarys_error *err);
+
+/* The catalogue of now, kept until it is released. */
+struct catalog *raw_catalog_keep(struct polarys_db *db);
+void raw_catalog_release(struct catalog *catalog);
+/* Has reads find another catalogue than the newest, as they do between a schema commit and the moment its
+ * catalogue is published. Returns the one before, to be put back before anything is written. */
+struct catalog *raw_catalog_swap(struct polarys_db *db, struct catalog *catalog);
 
 #ifdef __cplusplus
 }

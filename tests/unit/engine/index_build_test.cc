@@ -218,6 +218,23 @@ TEST_F(IndexBuild, CheckFindsWhatIsMissingAndWhatIsStray)
               polarys_index_check(db.db, nullptr, "t", nullptr, stop, nullptr, &result, &db.error));
 }
 
+TEST_F(IndexBuild, CheckLeavesAloneWhatItsVersionSeesDropped)
+{
+    fill(20);
+    create_ready(db, "t", {"o", {"n"}});
+    struct catalog *before = raw_catalog_keep(db.db);
+    ASSERT_EQ(POLARYS_OK, drop(db, "t", "o"));
+    struct catalog *after = raw_catalog_swap(db.db, before);
+    polarys_index_check_result result{};
+    EXPECT_EQ(POLARYS_OK, polarys_index_check(db.db, nullptr, "t", nullptr, nullptr, nullptr,
+                                              &result, &db.error));
+    EXPECT_EQ(0u, result.missing_count) << result.first_fault;
+    EXPECT_EQ(POLARYS_INDEX_BUILDING,
+              polarys_index_check(db.db, nullptr, "t", "o", nullptr, nullptr, &result, &db.error));
+    EXPECT_EQ(before, raw_catalog_swap(db.db, after));
+    raw_catalog_release(before);
+}
+
 TEST_F(IndexBuild, ARecordThatIsNotReadableMakesTheOpenFail)
 {
     create_ready(db, "t", {"o", {"n"}});

@@ -5,6 +5,7 @@
  */
 #include "engine/engine_index.h"
 #include "engine/engine_query.h"
+#include "tests/support/engine/raw_write.h"
 #include "tests/support/engine/test_store.h"
 
 using test_store::bytes_of;
@@ -187,6 +188,22 @@ TEST_F(QueryIndexTest, UsesAnIndexOnlyFromTheVersionAtWhichItWasReady)
     options.version = before;
     options.use_index = "by_a";
     EXPECT_EQ("INDEX_BUILDING", keys(options));
+}
+
+TEST_F(QueryIndexTest, UsesNoIndexThatItsVersionSeesDroppedWhateverTheCatalogueSays)
+{
+    make_index("by_a", {"a"});
+    struct catalog *before = raw_catalog_keep(db.db);
+    ASSERT_EQ(POLARYS_OK,
+              polarys_index_drop(db.db, nullptr, "t", "by_a", nullptr, nullptr, &db.error));
+    struct catalog *after = raw_catalog_swap(db.db, before);
+    polarys_query_options options = options_of("a = 1", "");
+    EXPECT_EQ("filter > table_scan", plan_of(options));
+    EXPECT_EQ("k1001", keys(options));
+    options.use_index = "by_a";
+    EXPECT_EQ("INDEX_BUILDING", keys(options));
+    EXPECT_EQ(before, raw_catalog_swap(db.db, after));
+    raw_catalog_release(before);
 }
 
 TEST_F(QueryIndexTest, EndsACursorWhoseIndexWasDropped)

@@ -11,6 +11,7 @@ using test_store::bytes_of;
 using test_store::store;
 using test_store::text_of;
 using test_store::txn;
+using test_store::txn_options;
 using test_store::world;
 
 namespace {
@@ -154,4 +155,73 @@ TEST_F(QueryTxnTest, RefusesATransactionThatIsOverOrElsewhere)
     ASSERT_EQ(POLARYS_OK, polarys_database_create(db.db, "other", nullptr, nullptr, &db.error));
     txn other(db.db, nullptr, "other");
     EXPECT_EQ("BAD_ARGUMENT", keys(other, ""));
+}
+
+TEST_F(QueryTxnTest, TakesNoCursorOfAVersionThatItDoesNotRead)
+{
+    txn early(db.db);
+    EXPECT_EQ("a", keys(early, "", "", 1));
+    std::string place = cursor;
+    ASSERT_EQ(POLARYS_OK, db.put("t", "bb", "{}"));
+    txn snapshot(db.db, POLARYS_ISOLATION_SNAPSHOT);
+    EXPECT_EQ("CURSOR_EXPIRED", keys(snapshot, "", "", 0, place));
+    EXPECT_EQ("a b bb c d", keys(snapshot, "")) << "it is still open";
+    txn serializable(db.db, POLARYS_ISOLATION_SERIALIZABLE);
+    EXPECT_EQ("CURSOR_EXPIRED", keys(serializable, "", "", 0, place));
+    txn committed(db.db, POLARYS_ISOLATION_READ_COMMITTED);
+    EXPECT_EQ("b c d", keys(committed, "", "", 0, place));
+}
+
+TEST_F(QueryTxnTest, ValidatesWhatItReadByACursorAtTheCursorsVersion)
+{
+    for (bool has_changed : {false, true}) {
+        txn early(db.db);
+        EXPECT_EQ("a", keys(early, "", "", 1));
+        std::string place = cursor;
+        if (has_changed) {
+            ASSERT_EQ(POLARYS_OK, db.put("t", "bb", "{}"));
+        }
+        txn late(db.db, POLARYS_ISOLATION_SERIALIZABLE, POLARYS_TXN_PESSIMISTIC);
+        EXPECT_EQ("b c d", keys(late, "", "", 0, place));
+        ASSERT_EQ(POLARYS_OK, late.put("a", "{}"));
+        EXPECT_EQ(has_changed ? POLARYS_TXN_CONFLICT : POLARYS_OK, late.commit());
+    }
+}
+
+TEST_F(QueryTxnTest, KeepsItsTransactionInUseAndItsVersionLeased)
+{
+    polarys_txn_options begin = txn_options(POLARYS_ISOLATION_SNAPSHOT);
+    begin.idle_timeout_ms = 1000;
+    for (bool is_scan : {false, true}) {
+        txn t(db.db, &begin);
+        polarys_query_options options{};
+        polarys_scan_options scan_options{};
+        options.table = scan_options.table = "t";
+        options.txn = scan_options.txn = t.handle;
+        polarys_query *query = nullptr;
+        polarys_scan *scan = nullptr;
+        ASSERT_EQ(POLARYS_OK, is_scan ? polarys_scan_open(db.db, &scan_options, &scan, &db.error)
+                                      : polarys_query_open(db.db, &options, &query, &db.error));
+        auto next = [&] {
+            bool has_document;
+            polarys_document document{};
+            return is_scan ? polarys_scan_next(scan, &has_document, &document, &db.error)
+                           : polarys_query_next(query, nullptr, nullptr, &has_document, &document,
+                                                &db.error);
+        };
+        for (int i = 0; i < 3; i++) {
+            w.pass_ms(600);
+            ASSERT_EQ(POLARYS_OK, next()) << db.error.message;
+        }
+        ASSERT_EQ(POLARYS_OK, t.put("own", "{}")) << t.error.message;
+        ASSERT_EQ(POLARYS_OK, t.rollback());
+        polarys_db_status status{};
+        ASSERT_EQ(POLARYS_OK, polarys_db_status_get(db.db, &status, &db.error));
+        EXPECT_EQ(1u, status.snapshot_count) << "of the statement";
+        EXPECT_EQ(POLARYS_TXN_NOT_FOUND, next());
+        polarys_scan_close(scan);
+        polarys_query_close(query);
+        ASSERT_EQ(POLARYS_OK, polarys_db_status_get(db.db, &status, &db.error));
+        EXPECT_EQ(0u, status.snapshot_count);
+    }
 }

@@ -8,6 +8,7 @@
 #include "engine/engine_index.h"
 #include "engine/engine_query.h"
 #pragma GCC diagnostic pop
+#include "tests/support/engine/raw_write.h"
 #include "tests/support/engine/test_store.h"
 
 using test_store::bytes_of;
@@ -30,6 +31,7 @@ struct Found {
     uint64_t version = 0;
     uint64_t total = 0;
     size_t stop_after = SIZE_MAX;
+    polarys_txn *txn = nullptr;
     polarys_error err{};
 };
 
@@ -149,6 +151,18 @@ TEST_F(StoreSearch, RefusesVersionsAtWhichTheIndexWasNotWhole)
     index("words", {"body"});
     EXPECT_EQ(search(options).code, POLARYS_INDEX_BUILDING);
     EXPECT_EQ(search("fox").total, 1u);
+}
+
+TEST_F(StoreSearch, FindsNoIndexThatItsVersionSeesDroppedWhateverTheCatalogueSays)
+{
+    index("words", {"body"});
+    ASSERT_EQ(POLARYS_OK, db.put("t", "a", R"({"body": "fox"})"));
+    struct catalog *before = raw_catalog_keep(db.db);
+    ASSERT_EQ(POLARYS_OK, polarys_index_drop(db.db, nullptr, "t", "words", nullptr, nullptr, &err));
+    struct catalog *after = raw_catalog_swap(db.db, before);
+    EXPECT_EQ(search("fox").code, POLARYS_INDEX_NOT_FOUND);
+    EXPECT_EQ(before, raw_catalog_swap(db.db, after));
+    raw_catalog_release(before);
 }
 
 TEST_F(StoreSearch, TakesTheIndexOfTheField)
@@ -348,6 +362,58 @@ TEST_F(StoreSearch, LeavesNoPhantomsToSerializableTransactions)
             << other << ": " << err.message;
         polarys_txn_release(txn);
     }
+}
+
+TEST_F(StoreSearch, GoesOnInATransactionAtTheVersionThatItHasRead)
+{
+    index("words", {"body"});
+    ASSERT_EQ(POLARYS_OK, db.put("t", "a", R"({"body": "fox"})"));
+    for (polarys_isolation level : {POLARYS_ISOLATION_READ_COMMITTED, POLARYS_ISOLATION_SNAPSHOT}) {
+        polarys_txn *txn;
+        polarys_txn_options begin{};
+        begin.isolation = level;
+        ASSERT_EQ(POLARYS_OK, polarys_txn_begin(db.db, nullptr, &begin, &txn, &err));
+        polarys_search_options options = asked("fox");
+        uint64_t before = polarys_db_version(db.db);
+        options.txn = txn;
+        Found first = search(options);
+        ASSERT_EQ(POLARYS_OK, db.put("t", std::to_string(level), R"({"body": "fox"})"));
+        options.version = first.version;
+        EXPECT_EQ(search(options).keys, first.keys) << level;
+        options.version = before - 1;
+        EXPECT_EQ(search(options).code,
+                  level == POLARYS_ISOLATION_SNAPSHOT ? POLARYS_CURSOR_EXPIRED : POLARYS_OK);
+        options.version = polarys_db_version(db.db) + 1;
+        EXPECT_EQ(search(options).code, POLARYS_CURSOR_EXPIRED);
+        polarys_txn_release(txn);
+    }
+}
+
+TEST_F(StoreSearch, EndsWithItsTransaction)
+{
+    index("words", {"body"});
+    for (int i = 0; i < 20000; i++) {
+        std::string key = "k" + std::to_string(i);
+        ASSERT_EQ(POLARYS_OK, db.put("t", key, R"({"body": "fox"})"));
+    }
+    polarys_txn *txn;
+    ASSERT_EQ(POLARYS_OK, polarys_txn_begin(db.db, nullptr, nullptr, &txn, &err));
+    polarys_search_options options = asked("fox");
+    options.txn = txn;
+    auto roll_back = [](void *context) {
+        Found *found = static_cast<Found *>(context);
+        if (found->total == 0) {
+            found->total = 1;
+            EXPECT_EQ(POLARYS_OK, polarys_txn_rollback(found->txn, nullptr));
+        }
+        return false;
+    };
+    Found found;
+    found.txn = txn;
+    EXPECT_EQ(POLARYS_TXN_NOT_FOUND, polarys_search(db.db, &options, roll_back, take, &found,
+                                                    nullptr, nullptr, &found.err));
+    EXPECT_EQ(0u, found.keys.size());
+    polarys_txn_release(txn);
 }
 
 TEST_F(StoreSearch, RefusesTransactionsOfOtherDatabases)
