@@ -140,10 +140,15 @@ static void table_free_locked(struct watch_hub *hub, struct watch_table *table)
 
 /* ---- joining and leaving ---- */
 
-/* Begins to read behind `version`: where the first watch is. */
+/*
+ * Begins to read behind `version`, where the first watch is, but not beyond the end of the feed: versions may be
+ * published without a frame (a promotion's are), and no other watch could join before there is one.
+ */
 static enum polarys_code hub_start_locked(struct watch_hub *hub, uint64_t version,
                                           struct polarys_error *err)
 {
+    uint64_t durable_version = feed_durable_version(hub->feed);
+    version = version < durable_version ? version : durable_version;
     enum polarys_code code = feed_reader_open(hub->feed, version, &hub->reader, err);
     if (code == POLARYS_OK) {
         hub->is_armed = false;

@@ -6,6 +6,7 @@
 #include "engine/engine_replica.h"
 #include "engine/wal/wal_format.h"
 #include "tests/support/engine/test_store.h"
+#include "tests/unit/engine/watch_fixture.h"
 
 namespace test_store {
 namespace {
@@ -265,6 +266,37 @@ TEST_F(Replica, IsPromotedAndGoesOnUnderANewTerm)
     EXPECT_EQ(last, polarys_db_version(again.db));
     EXPECT_EQ(term, polarys_db_term(again.db));
     EXPECT_EQ("1", again.get("t", "mine"));
+}
+
+TEST_F(Replica, WatchesComeToRestAfterAPromotion)
+{
+    auto follower = follow();
+    write_some(0, 20);
+    send(*follower);
+    ASSERT_EQ(POLARYS_OK, polarys_replica_promote(follower->db, 0, &follower->error))
+        << follower->error.message;
+    uint64_t promoted = polarys_db_version(follower->db);
+    watch_test::watcher first(*follower);
+    watch_test::watcher second(*follower);
+    watch_test::watcher third(*follower);
+    first.options.from_version = promoted;
+    second.options.from_version = promoted - 1;
+    third.options.with_snapshot = true;
+    ASSERT_EQ(POLARYS_OK, first.open()) << first.error.message;
+    ASSERT_EQ(POLARYS_OK, second.open()) << second.error.message;
+    ASSERT_EQ(POLARYS_OK, third.open()) << third.error.message;
+    int steps = 0;
+    while (steps < 1000 && sim_executor_run_one(w.executor)) {
+        steps++;
+    }
+    ASSERT_LT(steps, 1000) << "they try to join for ever";
+    EXPECT_FALSE(third.all().empty());
+    ASSERT_EQ(POLARYS_OK, follower->put("t", "mine", "1")) << follower->error.message;
+    for (watch_test::watcher *watch : {&first, &second, &third}) {
+        auto events = watch->all();
+        ASSERT_EQ(1u, events.size());
+        EXPECT_EQ(std::to_string(follower->result.version) + " put mine=1.", events[0]);
+    }
 }
 
 TEST_F(Replica, IsNeverMadeFromNothing)
