@@ -11,7 +11,10 @@
 #include "engine/batch_internal.h"
 
 /* A batch's own limits come first: this bounds what they and the ends of blocks take together. */
-enum { BATCH_ARENA_BUDGET = 2 * POLARYS_BATCH_BYTES_MAX + POLARYS_BATCH_OPERATIONS_MAX * 64 };
+enum {
+    BATCH_ARENA_BUDGET = 2 * POLARYS_BATCH_BYTES_MAX + POLARYS_BATCH_OPERATIONS_MAX * 64,
+    BATCH_ARENA_SLACK = 64, /* at most what a block of an arena takes beside what is asked for */
+};
 
 static struct batch_array array_inline(void *items, size_t capacity)
 {
@@ -47,6 +50,20 @@ void *batch_array_next(struct batch_array *array, size_t item_size)
 static enum polarys_code fail_memory(struct polarys_error *err)
 {
     return polarys_fail(err, POLARYS_NO_MEMORY, "no memory for a batch");
+}
+
+/* Bytes did not fit into the arena: the batch is too large, unless the machine has no memory. */
+static enum polarys_code fail_copy(const struct polarys_batch *batch, size_t size,
+                                   struct polarys_error *err)
+{
+    if (batch->arena.budget_max - batch->arena.total >= size + BATCH_ARENA_SLACK) {
+        return fail_memory(err);
+    }
+    enum polarys_code code =
+        polarys_fail(err, POLARYS_TOO_LARGE, "what one batch copies takes more than %d bytes",
+                     BATCH_ARENA_BUDGET);
+    polarys_error_detail_set(err, "limit", "%d", BATCH_ARENA_BUDGET);
+    return code;
 }
 
 enum polarys_code polarys_batch_create(struct polarys_db *db, const char *database,
@@ -490,7 +507,7 @@ enum polarys_code batch_add_system(struct polarys_batch *batch, enum entry_kind 
         .value = copy_bytes(batch, value),
     };
     if (operation->key.data == NULL || operation->value.data == NULL) {
-        return fail_memory(err);
+        return fail_copy(batch, tree_key.size > value.size ? tree_key.size : value.size, err);
     }
     batch->is_system = true;
     end_operation(batch, operation);
@@ -503,7 +520,7 @@ enum polarys_code batch_add_read_key(struct polarys_batch *batch, struct polarys
     struct polarys_slice *key = batch_array_next(&batch->own_read_keys, sizeof(*key));
     struct polarys_slice copy = copy_bytes(batch, tree_key);
     if (key == NULL || copy.data == NULL) {
-        return fail_memory(err);
+        return copy.data == NULL ? fail_copy(batch, tree_key.size, err) : fail_memory(err);
     }
     *key = copy;
     batch->own_read_keys.count++;

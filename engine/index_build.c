@@ -25,11 +25,20 @@ struct build_next {
 #define MILLISECOND_NS UINT64_C(1000000)
 #define INDEX_STATISTICS_NS UINT64_C(60000000000)
 
-static const struct index_definition *index_to_build(const struct catalog *catalog)
+/* The first one that is BUILDING behind the one that failed last, so that one alone never stops the others. */
+static const struct index_definition *index_to_build(const struct catalog *catalog,
+                                                     uint32_t failed_index_id)
 {
+    size_t from = 0;
     for (size_t i = 0; i < catalog->index_count; i++) {
-        if (catalog->indexes[i]->state == INDEX_BUILDING) {
-            return catalog->indexes[i];
+        if (catalog->indexes[i]->id == failed_index_id) {
+            from = i + 1;
+        }
+    }
+    for (size_t i = 0; i < catalog->index_count; i++) {
+        const struct index_definition *index = catalog->indexes[(from + i) % catalog->index_count];
+        if (index->state == INDEX_BUILDING) {
+            return index;
         }
     }
     return NULL;
@@ -252,7 +261,7 @@ static void build_step(struct polarys_db *db, struct build_next *next)
 {
     struct polarys_error err = POLARYS_ERROR_INIT;
     struct catalog *catalog = catalog_acquire(&db->catalog);
-    const struct index_definition *index = index_to_build(catalog);
+    const struct index_definition *index = index_to_build(catalog, db->builder.failed_index_id);
     *next = (struct build_next){.is_idle = index == NULL};
     if (index != NULL) {
         enum polarys_code code = progress_load(db, index, &err);
@@ -261,6 +270,7 @@ static void build_step(struct polarys_db *db, struct build_next *next)
         }
         if (code != POLARYS_OK) {
             next->delay_ns = INDEX_BUILD_RETRY_MS * MILLISECOND_NS;
+            db->builder.failed_index_id = index->id;
             if (code != POLARYS_DRAINING) {
                 polarys_log(POLARYS_LOG_WARN, "index", "build index \"%s\": %s", index->name,
                             err.message);

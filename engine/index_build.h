@@ -36,7 +36,8 @@ struct index_builder {
     uint64_t document_count;
     uint64_t ticked_ns; /* of the tick */
     size_t chunk_documents;
-    size_t looked_at; /* index of the catalogue whose statistics are looked at next */
+    uint32_t failed_index_id; /* whose step failed last: the others come first; 0: none */
+    size_t looked_at;         /* index of the catalogue whose statistics are looked at next */
     /* For whoever lists indexes. */
     atomic_uint shown_index_id;
     atomic_uint_fast64_t shown_document_count;

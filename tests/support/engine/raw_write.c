@@ -29,6 +29,21 @@ enum polarys_code raw_write(struct polarys_db *db, uint32_t database_id, uint32_
     return code;
 }
 
+enum polarys_code raw_fill(struct polarys_db *db, struct polarys_error *err)
+{
+    uint8_t key[TREE_KEY_SIZE_MAX] = {0};
+    struct polarys_batch *batch;
+    enum polarys_code code = polarys_batch_create(db, NULL, &batch, err);
+    if (code != POLARYS_OK) {
+        return code;
+    }
+    for (int i = 0; i < 2 * POLARYS_BATCH_OPERATIONS_MAX && code == POLARYS_OK; i++) {
+        code = batch_add_read_key(batch, slice_make(key, sizeof(key)), err);
+    }
+    polarys_batch_destroy(batch);
+    return code;
+}
+
 /* At the first entry of a table or an index, if it has one. The caller destroys *out. */
 static enum polarys_code first_seek(struct polarys_db *db, uint32_t database_id, uint32_t table_id,
                                     struct entry_iterator **out, struct polarys_error *err)

@@ -18,6 +18,8 @@ extern "C" {
 enum polarys_code raw_write(struct polarys_db *db, uint32_t database_id, uint32_t table_id,
                             struct polarys_slice key, struct polarys_slice value,
                             struct polarys_error *err);
+/* Fills a batch of the system until it takes no more; what it says then. */
+enum polarys_code raw_fill(struct polarys_db *db, struct polarys_error *err);
 /* Deletes the first entry of an index, whatever it is. */
 enum polarys_code raw_delete_first(struct polarys_db *db, uint32_t database_id, uint32_t index_id,
                                    struct polarys_error *err);

@@ -123,6 +123,36 @@ TEST_F(IndexBuild, DocumentsThatDoNotFitMakeItFail)
     EXPECT_NE(std::string::npos, list(db, "t")[0].failure.find("big"));
 }
 
+TEST_F(IndexBuild, EntriesThatNoBatchHoldsAreTooLargeForGood)
+{
+    EXPECT_EQ(POLARYS_TOO_LARGE, raw_fill(db.db, &db.error)) << db.error.message;
+}
+
+TEST_F(IndexBuild, OneThatKeepsFailingStopsNoOther)
+{
+    fill(100);
+    create_ready(db, "t", {"first", {"n"}});
+    uint32_t id = list(db, "t")[0].info.index_id + 1;
+    ASSERT_LT(id, 256u);
+    std::string key = std::string("\0\0\0", 3) + static_cast<char>(id) + "p";
+    ASSERT_EQ(POLARYS_OK, raw_write(db.db, 0, 4, bytes_of(key), bytes_of("\x09no"), &db.error));
+    polarys_log_level_set(POLARYS_LOG_OFF);
+    ASSERT_EQ(POLARYS_OK, create(db, "t", {"m_bad", {"m"}}));
+    ASSERT_EQ(POLARYS_OK, create(db, "t", {"n_good", {"s"}}));
+    ASSERT_EQ(POLARYS_OK, create(db, "t", {"a_good", {"s"}}));
+    w.pass_ms(5000);
+    for (const auto &index : list(db, "t")) {
+        bool is_bad = index.info.index_id == id;
+        EXPECT_EQ(is_bad ? POLARYS_INDEX_STATE_BUILDING : POLARYS_INDEX_STATE_READY,
+                  index.info.state)
+            << index.info.index;
+    }
+    ASSERT_EQ(POLARYS_OK, raw_write(db.db, 0, 4, bytes_of(key), polarys_slice{}, &db.error));
+    ASSERT_EQ(POLARYS_OK, wait(db, "t", "m_bad")) << db.error.message;
+    polarys_log_level_set(POLARYS_LOG_INFO);
+    EXPECT_EQ(400u, expect_clean(db, "t"));
+}
+
 TEST_F(IndexBuild, ADocumentThatHasExpiredIsNotInTheWay)
 {
     ASSERT_EQ(POLARYS_OK, db.put("t", "a", json_of(R"({"n":1,"m":1})", w.now_ms() + 100)));
