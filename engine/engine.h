@@ -125,7 +125,8 @@ POLARYS_API NODISCARD enum polarys_code polarys_db_open(const char *dir,
 /*
  * Stops new work (DRAINING), writes what waits, flushes, marks the close clean and frees the handle, also
  * on failure. When flushing takes longer than `timeout_ms` (0: no limit) the mark is left out and the next
- * open replays the log: nothing is lost. REQUIRES: no scan open, no call under way. Accepts NULL.
+ * open replays the log: nothing is lost. REQUIRES: no call under way, and every scan, query and watch closed
+ * and every reference to a transaction given back before. Accepts NULL.
  */
 POLARYS_API enum polarys_code polarys_db_close(struct polarys_db *db, uint32_t timeout_ms,
                                                struct polarys_error *err);
