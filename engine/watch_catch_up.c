@@ -3,7 +3,8 @@
  * Catching up: the initial snapshot, then the log from a version in the past, until the watch can join the hub.
  *
  * Invariant: a watch is in one worker's hands at a time, for a bounded step; in between it holds no file. It is
- * never cut off here: where its reader is slow, it waits, and the log is not kept for it.
+ * never cut off here: where its reader is slow, it waits, and the log is not kept for it. All of them together
+ * have no more than their share of the memory waiting, and a packet each.
  */
 #include <stdlib.h>
 
@@ -144,6 +145,9 @@ static enum polarys_code snapshot_step(struct polarys_watch *watch, struct watch
         if (code == POLARYS_OK && watch_builder_bytes(builder) >= WATCH_PACKET_BYTES) {
             bytes += watch_builder_bytes(builder);
             code = builder_push(watch, builder, err);
+            if (watch_queue_is_full(watch)) {
+                break;
+            }
         }
     }
     return code == POLARYS_OK ? builder_push(watch, builder, err) : code;
@@ -241,7 +245,8 @@ static enum polarys_code catch_up_step(struct polarys_watch *watch, struct watch
         }
         join_count += is_end ? 1 : 0;
         if (code != POLARYS_OK || watch->stage == WATCH_STAGE_JOINED ||
-            join_count == WATCH_STEP_JOINS_MAX) {
+            join_count == WATCH_STEP_JOINS_MAX ||
+            (builder->items.size == 0 && watch_queue_is_full(watch))) {
             break;
         }
     }
@@ -284,6 +289,9 @@ static bool work_step(struct polarys_watch *watch)
         return false;
     }
     if (!has_ended(watch)) {
+        if (watch_queue_pause(watch)) {
+            return false;
+        }
         code = watch->stage == WATCH_STAGE_SNAPSHOT ? snapshot_step(watch, &builder, &err)
                                                     : catch_up_step(watch, &builder, &err);
     }

@@ -250,14 +250,46 @@ static bool tick_watch_locked(struct polarys_watch *watch, uint64_t now_ns, bool
 {
     bool must_notify = false;
     mutex_lock(&watch->mutex);
-    *is_stalled = watch->is_snapshot && watch->is_paused &&
-                  now_ns - watch->taken_ns >= POLARYS_WATCH_SNAPSHOT_STALL_MS * UINT64_C(1000000);
+    bool is_in_the_way = (watch->is_snapshot && watch->is_paused) ||
+                         (watch->hub->is_short && watch->queue_count > 0);
+    uint64_t stall_ns = POLARYS_WATCH_SNAPSHOT_STALL_MS * UINT64_C(1000000);
+    *is_stalled = is_in_the_way && now_ns >= watch->taken_ns + stall_ns;
     if (watch->is_armed && now_ns - watch->idle_since_ns >= watch->progress_ns) {
         watch->is_armed = false;
         must_notify = true;
     }
     mutex_unlock(&watch->mutex);
     return must_notify;
+}
+
+/*
+ * Watches that wait for memory go on when there is some. When there is none, the one that has waited longest may
+ * have one packet: so whoever takes goes on, however many others do not.
+ */
+static void starved_wake_locked(struct watch_hub *hub)
+{
+    bool has_memory = watch_hub_memory_left(hub) > 0;
+    struct polarys_watch *oldest = NULL;
+    uint64_t oldest_ns = 0;
+    for (struct polarys_watch *watch = hub->watches; watch != NULL; watch = watch->next) {
+        mutex_lock(&watch->mutex);
+        bool is_starved = watch->is_starved;
+        uint64_t starved_ns = watch->starved_ns;
+        mutex_unlock(&watch->mutex);
+        if (is_starved && has_memory) {
+            watch_work_want_locked(watch);
+        } else if (is_starved && (oldest == NULL || starved_ns <= oldest_ns)) {
+            oldest = watch;
+            oldest_ns = starved_ns;
+        }
+    }
+    hub->is_short = oldest != NULL;
+    if (oldest != NULL) {
+        mutex_lock(&oldest->mutex);
+        oldest->is_granted = true;
+        mutex_unlock(&oldest->mutex);
+        watch_work_want_locked(oldest);
+    }
 }
 
 void watch_hub_tick(struct watch_hub *hub)
@@ -271,7 +303,7 @@ void watch_hub_tick(struct watch_hub *hub)
         if (is_stalled) {
             struct polarys_error err = POLARYS_ERROR_INIT;
             (void)polarys_fail(&err, POLARYS_WATCH_TOO_SLOW,
-                               "nothing was taken of the snapshot of a watch for %d s",
+                               "nothing was taken of what waits for a watch for %d s",
                                POLARYS_WATCH_SNAPSHOT_STALL_MS / 1000);
             must_notify = watch_queue_end(watch, &err) || must_notify;
             watch_work_want_locked(watch); /* to give up its lease */
@@ -281,6 +313,7 @@ void watch_hub_tick(struct watch_hub *hub)
             ready = watch_ref(watch);
         }
     }
+    starved_wake_locked(hub);
     mutex_unlock(&hub->mutex);
     while (ready != NULL) {
         struct polarys_watch *watch = ready;

@@ -16,7 +16,8 @@ NODISCARD enum polarys_code watch_hub_open(struct polarys_db *db, struct watch_h
 void watch_hub_stop(struct watch_hub *hub);
 /* REQUIRES: stopped. Accepts NULL. */
 void watch_hub_close(struct watch_hub *hub);
-/* Every DB_TICK_NS: wakes watches for their progress, ends snapshots that nobody takes. */
+/* Every DB_TICK_NS: wakes watches for their progress, ends snapshots that nobody takes, has watches that
+ * waited for memory go on. */
 void watch_hub_tick(struct watch_hub *hub);
 /* Bytes of events that wait. Any thread. */
 uint64_t watch_hub_memory_bytes(const struct watch_hub *hub);

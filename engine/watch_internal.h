@@ -182,10 +182,13 @@ struct polarys_watch {
     uint64_t delivered_version; /* everything up to it was put into the queue, before it joined */
     bool is_armed;              /* found nothing: call ready */
     bool is_paused;             /* the worker waits for room */
+    bool is_starved;            /* the worker waits for the tick: no memory, an empty queue */
+    bool is_granted;            /* may have one packet, whatever memory is left */
     bool is_notifying;
     bool is_shut; /* ready must not be called any more */
     uint64_t idle_since_ns;
-    uint64_t taken_ns;
+    uint64_t taken_ns; /* nothing was taken of what waits since */
+    uint64_t starved_ns;
     enum polarys_code end_code; /* not OK: it has ended, when the queue is empty */
     struct polarys_error end_error;
 
@@ -218,7 +221,10 @@ bool watch_queue_end(struct polarys_watch *watch, const struct polarys_error *er
 /* Takes the oldest packet, over to the caller. False when there is none. *wants_work: the worker waited for
  * room that there is now. */
 bool watch_queue_take(struct polarys_watch *watch, struct watch_packet **packet, bool *wants_work);
-/* For the worker: true, and it will be called again by watch_queue_take, when the queue is rather full. */
+/* For the worker, behind each packet: it should come to the end of its step. */
+bool watch_queue_is_full(struct polarys_watch *watch);
+/* For the worker: true when it must wait. It will be called again by watch_queue_take, when the queue is rather
+ * full; by the tick, when the queue is empty and nothing is left of the memory for watches. */
 bool watch_queue_pause(struct polarys_watch *watch);
 /* Calls `ready`, unless the watch was closed. No lock held. */
 void watch_notify(struct polarys_watch *watch);
@@ -278,6 +284,7 @@ struct watch_hub {
     struct feed_reader *reader; /* NULL: nobody has joined */
     uint64_t round_version;     /* every frame up to it was, or is being, looked at */
     bool is_armed;              /* the reader waits */
+    bool is_short;              /* the last tick found a watch that waits for memory */
     enum hub_task_state task_state;
     struct polarys_watch *first_work;
     struct polarys_watch *last_work;

@@ -124,6 +124,9 @@ bool watch_queue_push(struct polarys_watch *watch, struct watch_packet *packet, 
     size_t at = (watch->queue_first + watch->queue_count) & (watch->queue_capacity - 1);
     atomic_fetch_add_explicit(&packet->reference_count, 1, memory_order_relaxed);
     watch->queue[at] = (struct watch_queued){.packet = packet, .bytes = bytes};
+    if (watch->queue_count == 0) {
+        watch->taken_ns = clock_monotonic_ns(watch->hub->db->clock);
+    }
     watch->queue_count++;
     watch->queue_bytes += bytes;
     must_notify = disarm_locked(watch);
@@ -140,15 +143,33 @@ static size_t pause_bytes(const struct polarys_watch *watch)
     return half < QUEUE_PAUSE_BYTES ? half : QUEUE_PAUSE_BYTES;
 }
 
+static bool is_full_locked(const struct polarys_watch *watch)
+{
+    return watch_hub_memory_left(watch->hub) == 0 ||
+           (watch->queue_count > 0 && watch->queue_bytes >= pause_bytes(watch));
+}
+
+bool watch_queue_is_full(struct polarys_watch *watch)
+{
+    mutex_lock(&watch->mutex);
+    bool is_full = is_full_locked(watch);
+    mutex_unlock(&watch->mutex);
+    return is_full;
+}
+
 bool watch_queue_pause(struct polarys_watch *watch)
 {
-    uint64_t left = watch_hub_memory_left(watch->hub);
     mutex_lock(&watch->mutex);
-    watch->is_paused = watch->queue_count > 0 && watch->end_code == POLARYS_OK &&
-                       (watch->queue_bytes >= pause_bytes(watch) || left == 0);
-    bool is_paused = watch->is_paused;
+    bool is_granted = watch->is_granted && watch->queue_count == 0;
+    bool must_wait = watch->end_code == POLARYS_OK && !is_granted && is_full_locked(watch);
+    watch->is_paused = must_wait && watch->queue_count > 0;
+    if (must_wait && !watch->is_paused && !watch->is_starved) {
+        watch->starved_ns = clock_monotonic_ns(watch->hub->db->clock);
+    }
+    watch->is_starved = must_wait && !watch->is_paused;
+    watch->is_granted = false;
     mutex_unlock(&watch->mutex);
-    return is_paused;
+    return must_wait;
 }
 
 bool watch_queue_take(struct polarys_watch *watch, struct watch_packet **packet, bool *wants_work)

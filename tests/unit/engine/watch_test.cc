@@ -453,6 +453,56 @@ TEST_F(Watch, EndsASnapshotThatNobodyTakes)
     EXPECT_EQ(0u, db.status().snapshot_count) << "the lease is given back";
 }
 
+/* What is charged for watches, about: nothing else changes much. */
+uint64_t charged(store &db)
+{
+    polarys_db_status status = db.status();
+    return status.memory_used - status.cache_used;
+}
+
+TEST_F(Watch, ManyThatAreNotTakenStayWithinTheirShareAndInNobodysWay)
+{
+    constexpr size_t count = 60;
+    constexpr uint64_t mebibyte = 1 << 20;
+    const std::string big = "\"" + std::string(50000, 'x') + "\"";
+    for (int i = 0; i < 60; i++) {
+        ASSERT_EQ(POLARYS_OK, db.put("t", "k" + std::to_string(100 + i), big));
+    }
+    (void)sim_executor_run_all(w.executor);
+    uint64_t before = charged(db);
+    std::vector<std::unique_ptr<watcher>> stuck;
+    for (size_t i = 0; i < count; i++) {
+        stuck.push_back(std::make_unique<watcher>(db));
+        stuck.back()->options.with_snapshot = i % 2 == 0;
+        stuck.back()->options.from_version = i % 2 == 0 ? 0 : 2;
+        ASSERT_EQ(POLARYS_OK, stuck.back()->open()) << stuck.back()->error.message;
+    }
+    (void)sim_executor_run_all(w.executor);
+    /* An eighth of 16 MiB, a packet of each worker, and what tables and files take. */
+    EXPECT_LT(charged(db), before + 4 * mebibyte);
+    w.pass_ms(2000);
+    EXPECT_LT(charged(db), before + 4 * mebibyte + 8 * mebibyte / 4) << "one packet a tick";
+
+    watcher reader(db);
+    reader.options.with_snapshot = true;
+    ASSERT_EQ(POLARYS_OK, reader.open());
+    size_t documents = 0;
+    bool is_whole = false;
+    for (int i = 0; i < 1200 && !is_whole; i++) {
+        std::string event = reader.next();
+        ASSERT_NE(0u, event.rfind("error", 0)) << event;
+        documents += event.rfind("snapshot k", 0) == 0 ? 1 : 0;
+        is_whole = event.rfind("snapshot end", 0) == 0;
+        if (event.empty()) {
+            w.pass_ms(250);
+        }
+    }
+    EXPECT_TRUE(is_whole);
+    EXPECT_EQ(60u, documents);
+    w.pass_ms(2 * POLARYS_WATCH_SNAPSHOT_STALL_MS);
+    EXPECT_LT(charged(db), before + count * mebibyte / 2);
+}
+
 TEST_F(Watch, ClosesInEveryStateWithoutALeak)
 {
     watcher joined(db);
