@@ -41,7 +41,8 @@ def test_missing_things_are_named(server):
     gone = fails(lambda: server.get(b"k", table="none"), Code.NOT_FOUND, "TABLE_NOT_FOUND")
     assert gone.details["ResourceInfo"].resource_name == "default/none"
     fails(lambda: server.get(b"k", database="none"), Code.NOT_FOUND, "DATABASE_NOT_FOUND")
-    fails(lambda: server.get(b"k", transaction=b"x"), Code.NOT_FOUND, "TXN_NOT_FOUND")
+    fails(lambda: server.get(b"k", transaction=b"x" * 16), Code.NOT_FOUND, "TXN_NOT_FOUND")
+    fails(lambda: server.get(b"k", transaction=b"x"), Code.INVALID_ARGUMENT, "BAD_ARGUMENT")
     fails(server.make_table, Code.ALREADY_EXISTS, "TABLE_EXISTS")
 
 
