@@ -24,6 +24,8 @@
 static void drain_ask(void *context, uint64_t grace_ms)
 {
     struct control *control = context;
+    /* Before the answer: who asked finds the server unhealthy from then on. */
+    server_phase_set(control->server, SERVER_LEAVING);
     __atomic_store_n(&control->drain_asked_ms, grace_ms, __ATOMIC_RELAXED);
     ev_async_send(control->loop, &control->on_drain_asked);
 }

@@ -307,7 +307,9 @@ class Command:
     def __init__(self, server, *words):
         self.process = subprocess.Popen(
             [POLARYS, "--endpoint", f"127.0.0.1:{server.port}", "watch", "t", *words],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            # A shell's background job passes on that interrupts are ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         self.lines, self.condition = [], threading.Condition()
         self.thread = threading.Thread(target=self.read, daemon=True)
         self.thread.start()

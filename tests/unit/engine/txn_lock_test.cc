@@ -39,9 +39,10 @@ struct asker {
     }
     void ask()
     {
+        const std::string key = "a"; /* copied by the call */
         polarys_lock_wanted wanted{};
         wanted.table = "t";
-        wanted.start = bytes_of("a");
+        wanted.start = bytes_of(key);
         wanted.is_key = true;
         wanted.mode = POLARYS_LOCK_EXCLUSIVE;
         polarys_txn_lock(who->handle, &wanted, 0, ask_again, this);
