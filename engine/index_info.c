@@ -56,6 +56,7 @@ enum polarys_code polarys_index_create(struct polarys_db *db, const char *databa
     return code;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): seven parameters, and each is one thing */
 enum polarys_code polarys_index_drop(struct polarys_db *db, const char *database, const char *table,
                                      const char *index, const struct polarys_write_options *options,
                                      struct polarys_write_result *result, struct polarys_error *err)

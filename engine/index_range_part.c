@@ -8,6 +8,7 @@
 #include "engine/index_internal.h"
 
 /* Where the part that holds `documents_max` documents ends: *end stays empty when the range has no more. */
+/* NOLINTNEXTLINE(readability-function-size): seven parameters, and each is one thing */
 static enum polarys_code part_end(struct polarys_db *db, const struct db_indexes *found,
                                   const struct polarys_slice bounds[2], uint64_t documents_max,
                                   uint8_t *end, size_t *end_size, struct polarys_error *err)
@@ -49,6 +50,7 @@ static enum polarys_code part_end(struct polarys_db *db, const struct db_indexes
     return code;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): seven parameters, and each is one thing */
 static enum polarys_code part_delete(struct polarys_db *db, const char *database, const char *table,
                                      const struct polarys_slice bounds[2],
                                      const struct polarys_write_options *options,

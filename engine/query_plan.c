@@ -91,6 +91,7 @@ static enum polarys_code several_ask(struct polarys_query *query, struct plan_in
     uint8_t start[TREE_KEY_PREFIX_SIZE + 1];
     uint8_t end[TREE_KEY_PREFIX_SIZE];
     struct entry_iterator *iterator = NULL;
+    POLARYS_ASSERT(index->definition != NULL);
     if (index->definition->kind != INDEX_ORDERED) {
         return POLARYS_OK; /* has no markers: several it is */
     }

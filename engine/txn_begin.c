@@ -285,7 +285,7 @@ void txn_end(struct polarys_txn *txn, enum polarys_txn_state state, bool has_rec
 
 /* Waits until the call that is inside has left; it does not wait for locks meanwhile. The cancelling is
  * repeated, for the call may have been just about to wait. REQUIRES: txn->mutex. */
-static void wait_to_roll_back(struct polarys_txn *txn)
+static void wait_to_roll_back(struct polarys_txn *txn) REQUIRES(txn->mutex)
 {
     txn->is_rollback_wanted = true;
     condition_broadcast(&txn->condition); /* who waits to enter is refused */

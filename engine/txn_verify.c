@@ -77,6 +77,7 @@ enum polarys_code txn_fail_conflict(struct polarys_db *db, struct polarys_slice 
 /* ---- keys ---- */
 
 /* What a key has at a version: 0 when there is no document. *is_expired: by now there is none. */
+/* NOLINTNEXTLINE(readability-function-size): seven parameters, and each is one thing */
 static enum polarys_code version_at(struct polarys_db *db, struct polarys_slice tree_key,
                                     uint64_t snapshot, unsigned tree_flags, uint64_t *version,
                                     bool *is_expired, struct polarys_error *err)

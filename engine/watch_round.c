@@ -207,6 +207,7 @@ static enum polarys_code round_deliver(struct watch_round *round, struct polarys
         mutex_lock(&hub->mutex);
         for (size_t i = 0; i < ROUND_BUCKETS; i++) {
             for (struct watch_builder *b = round->builders[i]; b != NULL; b = b->next) {
+                POLARYS_ASSERT(packets != NULL && index < packet_count);
                 packet_hand_over_locked(hub, b->table_ref, packets[index++], &list);
             }
         }

@@ -38,8 +38,10 @@ static bool name_keep(struct shell_names *names, const char *name, size_t size)
             return true;
         }
     }
-    char *copy = strndup(name, size);
+    char *copy = malloc(size + 1);
     if (copy != NULL) {
+        memcpy(copy, name, size);
+        copy[size] = '\0';
         names->names[names->count++] = copy;
     }
     return copy != NULL && names->count < SHELL_NAMES_MAX;

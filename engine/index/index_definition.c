@@ -278,6 +278,7 @@ static bool record_parse(struct polarys_slice value, struct index_spec *spec,
     return spec->language != NULL && spec->failure != NULL && cursor_left(&rest) == 0;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): seven parameters, and each is one thing */
 enum polarys_code index_record_decode(uint32_t database_id, uint32_t table_id,
                                       struct polarys_slice name, struct polarys_slice value,
                                       uint64_t version, struct index_definition **out,

@@ -136,6 +136,7 @@ static enum polarys_code bound_append(const struct index_bound *bound,
     return code;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): seven parameters, and each is one thing */
 enum polarys_code index_range_between(const struct index_definition *index,
                                       const struct json_value *equal, size_t equal_count,
                                       const struct index_bound *low, const struct index_bound *high,

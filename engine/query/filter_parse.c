@@ -61,6 +61,7 @@ static void *array_grow(struct arena *arena, const void *old, size_t count, size
     if (grown != NULL) {
         *capacity = wanted;
         if (count > 0) {
+            POLARYS_ASSERT(old != NULL);
             memcpy(grown, old, count * element_size);
         }
     }

@@ -278,7 +278,7 @@ _Static_assert(POLARYS_ISOLATION_READ_COMMITTED ==
 
 void transaction_get(struct call *call)
 {
-    struct polarys_txn_status status;
+    struct polarys_txn_status status = {0};
     enum polarys_code code = POLARYS_OK;
     if (!call->has_txn_id) {
         code = operation_bad(&call->error, "transaction", "is empty: an id has 16 bytes");
