@@ -46,8 +46,8 @@ static enum polarys_code fail_memory(struct polarys_error *err)
 /* The slot that holds `key` or would. REQUIRES: there are slots. */
 static uint32_t *slot_find(const struct read_set *set, struct polarys_slice key)
 {
-    size_t slot = (size_t)checksum_hash64(key) & (set->slot_count - 1);
     /* NOLINTBEGIN(clang-analyzer-core.CallAndMessage): a slot names a key that is there */
+    size_t slot = (size_t)checksum_hash64(key) & (set->slot_count - 1);
     while (set->slots[slot] != 0 && !slice_equal(set->keys[set->slots[slot] - 1].key, key)) {
         slot = (slot + 1) & (set->slot_count - 1);
     }
