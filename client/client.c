@@ -250,6 +250,20 @@ static bool is_serving(struct polarys_client *client, uint64_t deadline_ms,
     return serves;
 }
 
+/*
+ * The deadline is of the last attempt, which is no news to a caller who waited for longer: a name that
+ * nobody resolves and a host that drops packets are a server that is not there, as a closed port is.
+ */
+static void say_nobody_answered(const struct polarys_client *client,
+                                struct polarys_client_error *err)
+{
+    POLARYS_ASSERT(client->options.endpoint != NULL);
+    if (err != NULL && err->status == POLARYS_CLIENT_DEADLINE_EXCEEDED) {
+        client_error_set(err, POLARYS_CLIENT_UNAVAILABLE, "nobody answers at %s",
+                         client->options.endpoint);
+    }
+}
+
 bool polarys_client_wait_ready(struct polarys_client *client, uint32_t timeout_ms,
                                struct polarys_client_error *err)
 {
@@ -263,6 +277,7 @@ bool polarys_client_wait_ready(struct polarys_client *client, uint32_t timeout_m
             return true;
         }
         if (transport_now_ms() + READY_POLL_MS >= end_ms) {
+            say_nobody_answered(client, err);
             return false;
         }
         transport_sleep_ms(READY_POLL_MS);

@@ -115,7 +115,8 @@ POLARYS_CLIENT_API bool polarys_client_open(const struct polarys_client_options 
 /* REQUIRES: nothing of it in use. Accepts NULL. */
 POLARYS_CLIENT_API void polarys_client_close(struct polarys_client *client);
 
-/* Waits until the server answers its health check (SERVING), for at most timeout_ms. */
+/* Waits until the server answers its health check (SERVING), for at most timeout_ms. Errors: UNAVAILABLE when
+ * nobody answered or who did was not serving. */
 POLARYS_CLIENT_API bool polarys_client_wait_ready(struct polarys_client *client,
                                                   uint32_t timeout_ms,
                                                   struct polarys_client_error *err);

@@ -2,7 +2,11 @@
 /*
  * libpolarys against a real server, from several threads at once.
  */
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstring>
@@ -154,16 +158,43 @@ TEST_F(ClientLibrary, PipelineEndsEveryCall)
     client_pipeline_close(pipeline); /* with calls under way */
 }
 
+/* A port of 127.0.0.1 that takes connections and says nothing. */
+class MuteServer {
+  public:
+    MuteServer() : fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0))
+    {
+        struct sockaddr_in address = {};
+        socklen_t size = sizeof(address);
+        address.sin_family = AF_INET;
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        EXPECT_EQ(bind(fd, reinterpret_cast<struct sockaddr *>(&address), size), 0);
+        EXPECT_EQ(listen(fd, 8), 0);
+        EXPECT_EQ(getsockname(fd, reinterpret_cast<struct sockaddr *>(&address), &size), 0);
+        endpoint = "127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+    }
+    ~MuteServer()
+    {
+        close(fd);
+    }
+    std::string endpoint;
+
+  private:
+    int fd;
+};
+
 TEST_F(ClientLibrary, TimesOutOnAnAddressThatNeverAnswers)
 {
+    MuteServer mute;
     struct polarys_client *other;
-    options.endpoint = "192.0.2.1:7480";
+    options.endpoint = mute.endpoint.c_str();
     options.timeout_ms = 300;
     ASSERT_TRUE(polarys_client_open(&options, &other, &err));
     EXPECT_FALSE(polarys_client_table_drop(other, nullptr, "t", nullptr, &err));
     EXPECT_TRUE(err.status == POLARYS_CLIENT_DEADLINE_EXCEEDED ||
                 err.status == POLARYS_CLIENT_UNAVAILABLE);
     EXPECT_FALSE(polarys_client_wait_ready(other, 200, &err));
+    EXPECT_EQ(err.status, POLARYS_CLIENT_UNAVAILABLE) << err.message;
+    EXPECT_NE(std::string(err.message).find(mute.endpoint), std::string::npos) << err.message;
     polarys_client_close(other);
 }
 
