@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "engine/engine_internal.h"
+#include "engine/engine_replica.h"
 #include "engine/wal/wal_tail.h"
 
 enum {
@@ -187,12 +188,14 @@ static enum polarys_code copy_keyring(struct polarys_db *db, const char *dir,
     return code;
 }
 
-enum polarys_code polarys_db_checkpoint(struct polarys_db *db, const char *dir, uint64_t *version,
-                                        struct polarys_error *err)
+enum polarys_code polarys_db_checkpoint_log(struct polarys_db *db, const char *dir,
+                                            struct polarys_log_position *end,
+                                            struct polarys_error *err)
 {
     struct log_end_job job = {.db = db};
     uint64_t tables_version = 0;
     uint64_t pin_id;
+    *end = (struct polarys_log_position){0};
     if (strlen(dir) == 0 || strlen(dir) >= VFS_PATH_MAX - 2 * (size_t)VFS_NAME_MAX) {
         return polarys_fail(err, POLARYS_BAD_ARGUMENT, "checkpoint: the path is empty or too long");
     }
@@ -212,10 +215,23 @@ enum polarys_code polarys_db_checkpoint(struct polarys_db *db, const char *dir, 
     if (code != POLARYS_OK) {
         return polarys_wrap(err, code, "checkpoint");
     }
-    if (version != NULL) {
-        *version = job.version > tables_version ? job.version : tables_version;
-    }
+    *end = (struct polarys_log_position){.segment_id = job.end.segment_id,
+                                         .offset = job.end.offset,
+                                         .version = job.version > tables_version ? job.version
+                                                                                 : tables_version};
+    memcpy(end->tag, job.end.tag, AEAD_TAG_SIZE);
     return POLARYS_OK;
+}
+
+enum polarys_code polarys_db_checkpoint(struct polarys_db *db, const char *dir, uint64_t *version,
+                                        struct polarys_error *err)
+{
+    struct polarys_log_position end;
+    enum polarys_code code = polarys_db_checkpoint_log(db, dir, &end, err);
+    if (code == POLARYS_OK && version != NULL) {
+        *version = end.version;
+    }
+    return code;
 }
 
 /* ---- verify ---- */

@@ -39,6 +39,15 @@ POLARYS_API void polarys_log_position_get(struct polarys_db *db,
                                           struct polarys_log_position *position);
 
 /*
+ * As polarys_db_checkpoint, and tells where the log of the copy ends: a follower made of the copy goes on
+ * from there. end->version is the version that the copy holds. Errors: those of polarys_db_checkpoint.
+ */
+POLARYS_API NODISCARD enum polarys_code polarys_db_checkpoint_log(struct polarys_db *db,
+                                                                  const char *dir,
+                                                                  struct polarys_log_position *end,
+                                                                  struct polarys_error *err);
+
+/*
  * Takes in a segment's header block, then the frames of the segment in order, each without its padding.
  * Neither durable nor readable until polarys_replica_sync.
  * Errors: CORRUPT, TAMPERED, WRONG_STORE, UNSUPPORTED_FORMAT, HISTORY_DIVERGED (it does not follow here),
