@@ -59,6 +59,12 @@ void transaction_get(struct call *call);
 /* WatchService */
 void watch_watch(struct call *call);
 
+/* ReplicationService: the copy of the store */
+void replication_bootstrap(struct call *call);
+
+/* BackupService */
+void backup_stream_backup(struct call *call);
+
 /* AdminService */
 void admin_get_status(struct call *call);
 void admin_get_server_info(struct call *call);

@@ -5,9 +5,11 @@
  */
 #include "grpc/health/v1/health.pb-c.h"
 #include "polarys/v1/admin.pb-c.h"
+#include "polarys/v1/backup.pb-c.h"
 #include "polarys/v1/bulk.pb-c.h"
 #include "polarys/v1/kv.pb-c.h"
 #include "polarys/v1/query.pb-c.h"
+#include "polarys/v1/replication.pb-c.h"
 #include "polarys/v1/table.pb-c.h"
 #include "polarys/v1/transaction.pb-c.h"
 #include "polarys/v1/watch.pb-c.h"
@@ -20,6 +22,8 @@
 #define QUERY "/polarys.v1.QueryService/"
 #define WATCH "/polarys.v1.WatchService/"
 #define TXN "/polarys.v1.TransactionService/"
+#define REPLICATION "/polarys.v1.ReplicationService/"
+#define BACKUP "/polarys.v1.BackupService/"
 #define ADMIN "/polarys.v1.AdminService/"
 #define HEALTH "/grpc.health.v1.Health/"
 
@@ -202,6 +206,12 @@ static const struct method methods[] = {
      &polarys__v1__watch_request__descriptor,
      watch_watch,
      {AT(WatchRequest, database), AT(WatchRequest, table), 0, 0, 0, 0, 0}},
+
+    {REPLICATION "Bootstrap", METHOD_STREAM, AUTHORIZE_OPERATE, 0,
+     &polarys__v1__bootstrap_request__descriptor, replication_bootstrap, FIELDS_NONE},
+
+    {BACKUP "StreamBackup", METHOD_STREAM, AUTHORIZE_OPERATE, 0,
+     &polarys__v1__stream_backup_request__descriptor, backup_stream_backup, FIELDS_NONE},
 
     {ADMIN "GetStatus", METHOD_BLOCKING, AUTHORIZE_MONITOR, METHOD_WHILE_DRAINING,
      &polarys__v1__get_status_request__descriptor, admin_get_status, FIELDS_NONE},

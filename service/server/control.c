@@ -15,6 +15,7 @@
 
 #include <grpc/support/alloc.h>
 
+#include "service/rpc/copy_store.h"
 #include "service/server/check.h"
 #include "service/server/control_internal.h"
 #include "service/server/timing.h"
@@ -231,6 +232,7 @@ static void watch_fired(struct ev_loop *loop, struct ev_timer *watcher, int even
     }
     free(status);
     connections_watch(control);
+    copy_store_sweep(control->server->copies, timing_now_ns());
 }
 
 static void watchers_start(struct control *control)

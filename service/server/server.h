@@ -45,6 +45,7 @@ struct server_control {
 };
 
 struct bulk_sessions;
+struct copy_store;
 struct reflection_index;
 
 struct server {
@@ -62,6 +63,7 @@ struct server {
     uint64_t start_wall_ms;
     uint16_t port;
     struct bulk_sessions *bulk_sessions;
+    struct copy_store *copies;
     struct reflection_index *reflection;
     /* The part of every ResponseHeader that does not change, encoded. */
     uint8_t header_fixed[256];

@@ -14,6 +14,7 @@ import traceback
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "rpc"))
 
 import admin_cases  # noqa: E402
+import backup_cases  # noqa: E402
 import bulk_cases  # noqa: E402
 import docs_cases  # noqa: E402
 import general_cases  # noqa: E402
@@ -30,7 +31,7 @@ import watch_cases  # noqa: E402
 from world import EXTRA, Record, World  # noqa: E402
 
 MODULES = [standard_cases, table_cases, kv_cases, scan_cases, bulk_cases, transaction_cases, index_cases, query_cases,
-           search_cases, watch_cases, general_cases, admin_cases, limit_cases, docs_cases]
+           search_cases, watch_cases, backup_cases, general_cases, admin_cases, limit_cases, docs_cases]
 
 
 def run(world, module, chosen):
