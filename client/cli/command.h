@@ -90,6 +90,12 @@ enum option_id {
     OPTION_FROM_VERSION,
     OPTION_SNAPSHOT,
 
+    /* backup, restore, digest */
+    OPTION_INCREMENTAL_FROM,
+    OPTION_DATA_DIR,
+    OPTION_TO_VERSION,
+    OPTION_AT_VERSION,
+
     OPTION_COUNT,
 };
 
@@ -193,6 +199,11 @@ enum cli_status command_database_list(struct cli *cli, const struct arguments *a
 enum cli_status command_database_drop(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_import(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_export(struct cli *cli, const struct arguments *arguments);
+enum cli_status command_backup_create(struct cli *cli, const struct arguments *arguments);
+enum cli_status command_backup_list(struct cli *cli, const struct arguments *arguments);
+enum cli_status command_backup_verify(struct cli *cli, const struct arguments *arguments);
+enum cli_status command_restore(struct cli *cli, const struct arguments *arguments);
+enum cli_status command_digest(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_status(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_server_info(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_metrics(struct cli *cli, const struct arguments *arguments);

@@ -91,6 +91,14 @@ const struct option_spec option_specs[OPTION_COUNT] = {
                          "english german french spanish italian portuguese dutch swedish none"},
     [OPTION_WAIT] = {"wait", NULL, "until the index is ready; at most --timeout, or an hour", NULL},
 
+    [OPTION_INCREMENTAL_FROM] = {"incremental-from", "DIR",
+                                 "an earlier backup of the store: only what it lacks is fetched",
+                                 NULL},
+    [OPTION_DATA_DIR] = {"data-dir", "DIR", "the data directory to be made", NULL},
+    [OPTION_TO_VERSION] = {"to-version", "N", "only if the backup ends at this version", NULL},
+    [OPTION_AT_VERSION] = {"at-version", "N", "as of this version, while its history is kept",
+                           NULL},
+
     [OPTION_ISOLATION] = {"isolation", "LEVEL", "snapshot (default), read-committed, serializable",
                           "snapshot read-committed serializable"},
     [OPTION_MODE] = {"mode", "MODE", "optimistic (default), or pessimistic: locks first",

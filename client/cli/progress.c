@@ -26,6 +26,7 @@ void progress_begin(struct progress *progress, struct cli *cli, const char *verb
     memset(progress, 0, sizeof(*progress));
     progress->to = cli->err;
     progress->verb = verb;
+    progress->noun = "documents";
     progress->is_shown = isatty(fileno(cli->err)) != 0;
     progress->started_ms = progress_now_ms();
     progress->drawn_ms = progress->started_ms;
@@ -43,7 +44,8 @@ static void bar_format(char bar[BAR_COLUMNS + 1], double share)
     bar[BAR_COLUMNS] = '\0';
 }
 
-void progress_line_format(char *to, size_t to_size, const struct progress_state *state)
+void progress_line_format(char *to, size_t to_size, const struct progress_state *state,
+                          const char *noun)
 {
     char bar[BAR_COLUMNS + 1];
     char rate_text[32];
@@ -55,8 +57,8 @@ void progress_line_format(char *to, size_t to_size, const struct progress_state 
     text_size_format(rate_text, sizeof(rate_text),
                      seconds > 0 ? (double)state->bytes / seconds : 0);
     if (state->total == 0) {
-        (void)snprintf(to, to_size, "%llu documents, %.0f/s, %s/s",
-                       (unsigned long long)state->documents, rate, rate_text);
+        (void)snprintf(to, to_size, "%llu %s, %.0f/s, %s/s", (unsigned long long)state->documents,
+                       noun, rate, rate_text);
         return;
     }
     double share = (double)state->done / (double)state->total;
@@ -64,8 +66,8 @@ void progress_line_format(char *to, size_t to_size, const struct progress_state 
     double left = share > 0 ? seconds * (1 - share) / share : 0;
     uint64_t left_s = (uint64_t)(left + 0.5);
     bar_format(bar, share);
-    (void)snprintf(to, to_size, "[%s] %3.0f%%  %llu documents, %.0f/s, %s/s, %llu:%02llu left", bar,
-                   share * 100, (unsigned long long)state->documents, rate, rate_text,
+    (void)snprintf(to, to_size, "[%s] %3.0f%%  %llu %s, %.0f/s, %s/s, %llu:%02llu left", bar,
+                   share * 100, (unsigned long long)state->documents, noun, rate, rate_text,
                    (unsigned long long)(left_s / 60), (unsigned long long)(left_s % 60));
 }
 
@@ -83,7 +85,7 @@ void progress_update(struct progress *progress, uint64_t done, uint64_t document
         return;
     }
     progress->drawn_ms = now_ms;
-    progress_line_format(line, sizeof(line), &progress->state);
+    progress_line_format(line, sizeof(line), &progress->state, progress->noun);
     (void)fprintf(progress->to, "\r%s\033[K", line);
     (void)fflush(progress->to);
 }

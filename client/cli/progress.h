@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-/* How far it is. `total` is in the unit of `done`; 0: not known. */
+/* How far it is; `documents` counts whatever it is. `total` is in the unit of `done`; 0: not known. */
 struct progress_state {
     uint64_t done;
     uint64_t total;
@@ -22,6 +22,7 @@ struct progress_state {
 
 struct progress {
     FILE *to;
+    const char *noun; /* what is counted */
     const char *verb; /* "imported" */
     bool is_shown;
     uint64_t started_ms;
@@ -38,7 +39,8 @@ void progress_end(struct progress *progress);
 void progress_summary_write(struct progress *progress, FILE *to, bool is_json);
 
 /* The bar as a line of text, without its line break. */
-void progress_line_format(char *to, size_t to_size, const struct progress_state *state);
+void progress_line_format(char *to, size_t to_size, const struct progress_state *state,
+                          const char *noun);
 uint64_t progress_now_ms(void);
 
 #ifdef __cplusplus

@@ -156,17 +156,17 @@ TEST(Progress, ShowsShareRateAndTimeLeft)
 {
     char line[200];
     struct progress_state state = {50, 200, 1000, 4096, 2000};
-    progress_line_format(line, sizeof(line), &state);
+    progress_line_format(line, sizeof(line), &state, "documents");
     EXPECT_STREQ(line,
                  "[######..................]  25%  1000 documents, 500/s, 2.0 KiB/s, 0:06 left");
     state.total = 0;
-    progress_line_format(line, sizeof(line), &state);
+    progress_line_format(line, sizeof(line), &state, "documents");
     EXPECT_STREQ(line, "1000 documents, 500/s, 2.0 KiB/s");
     state = {0, 100, 0, 0, 0};
-    progress_line_format(line, sizeof(line), &state);
+    progress_line_format(line, sizeof(line), &state, "documents");
     EXPECT_THAT(line, HasSubstr("  0%  0 documents, 0/s"));
     state = {300, 200, 1, 1, 1000};
-    progress_line_format(line, sizeof(line), &state);
+    progress_line_format(line, sizeof(line), &state, "documents");
     EXPECT_THAT(line, HasSubstr("100%"));
 }
 
