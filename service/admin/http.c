@@ -18,6 +18,7 @@
 #include <microhttpd.h>
 
 #include "service/admin/metrics.h"
+#include "service/replication/follower.h"
 #include "service/server/check.h"
 
 enum { BACKLOG = 128, MEMORY_PER_CONNECTION = 16 << 10 };
@@ -70,6 +71,9 @@ static struct http_answer readyz(const struct http *http)
     }
     if (server_phase_get(http->server) != SERVER_SERVING) {
         return answer_of(MHD_HTTP_SERVICE_UNAVAILABLE, "draining\n");
+    }
+    if (!follower_is_ready(http->server->follower)) {
+        return answer_of(MHD_HTTP_SERVICE_UNAVAILABLE, "following, and not caught up yet\n");
     }
     return answer_of(MHD_HTTP_OK, "ready\n");
 }

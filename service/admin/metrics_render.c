@@ -11,6 +11,7 @@
 
 #include "service/admin/exposition.h"
 #include "service/admin/metrics.h"
+#include "service/admin/metrics_replica.h"
 #include "service/errors/error_table.h"
 #include "service/server/server.h"
 #include "service/server/timing.h"
@@ -304,6 +305,7 @@ enum polarys_code metrics_render(const struct server *server, char **text, size_
     levels_render(&out, db);
     store_render(&out, db);
     transactions_render(&out, &totals);
+    metrics_replica_render(&out, server);
     process_render(&out, server);
     free(db);
     if (out.is_failed) {

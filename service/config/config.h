@@ -62,6 +62,8 @@ struct config {
     bool is_dev;
     bool is_insecure;
     uint64_t min_version;
+    char follow[CONFIG_TEXT_MAX]; /* "": a primary */
+    bool is_observer;
 
     bool is_debug;
     uint64_t log_level;

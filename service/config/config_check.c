@@ -86,6 +86,32 @@ static enum polarys_code address_check(const struct config *config, const char *
         name, address);
 }
 
+static enum polarys_code follow_check(const struct config *config, struct polarys_error *err)
+{
+    char host[CONFIG_TEXT_MAX];
+    uint16_t port;
+    if (config->follow[0] == '\0') {
+        return config->is_observer
+                   ? polarys_fail(err, POLARYS_BAD_ARGUMENT, "observer: only together with follow")
+                   : POLARYS_OK;
+    }
+    enum polarys_code code = config_address_split(config->follow, host, &port, err);
+    if (code == POLARYS_OK && (host[0] == '\0' || port == 0)) {
+        code = polarys_fail(err, POLARYS_BAD_ARGUMENT, "\"%.200s\" names no host or no port",
+                            config->follow);
+    }
+    if (code != POLARYS_OK) {
+        return polarys_wrap(err, code, "follow");
+    }
+    if (!polarys_name_is_valid(config->node_name, strlen(config->node_name))) {
+        return polarys_fail(err, POLARYS_BAD_ARGUMENT,
+                            "node_name: a node that follows needs a name of its own, a letter and "
+                            "letters, digits, '_', '.' or '-': \"%.140s\" is none",
+                            config->node_name);
+    }
+    return POLARYS_OK;
+}
+
 enum polarys_code config_check(const struct config *config, struct polarys_error *err)
 {
     enum polarys_code code = address_check(config, "listen", config->listen, err);
@@ -97,6 +123,10 @@ enum polarys_code config_check(const struct config *config, struct polarys_error
     }
     if (config->data_dir[0] == '\0') {
         return polarys_fail(err, POLARYS_BAD_ARGUMENT, "data_dir: must not be empty");
+    }
+    code = follow_check(config, err);
+    if (code != POLARYS_OK) {
+        return code;
     }
     bool has_key = config->master_key_file[0] != '\0';
     bool has_passphrase = config->master_passphrase_file[0] != '\0';

@@ -58,6 +58,10 @@ static const struct config_setting settings[] = {
      false, false, "allow plain text on addresses other than loopback"},
     NUMBER(min_version, CONFIG_COUNT, min_version, "0", NULL, 0, NUMBER_MAX,
            "refuse a store that ends below this version: it was rolled back"),
+    TEXT(follow, follow, "", NULL,
+         "HOST:PORT of the node whose store this one replicates; empty: it is a primary"),
+    {"observer", CONFIG_SWITCH, offsetof(struct config, is_observer), "false", NULL, 0, 1, NULL,
+     false, false, "with follow: never counted for a quorum"},
 
     {"debug", CONFIG_SWITCH, offsetof(struct config, is_debug), "false", NULL, 0, 1, NULL, true,
      true, "log all that helps to find a fault, calls included; as log_level: debug"},

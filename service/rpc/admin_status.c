@@ -3,6 +3,7 @@
  * AdminService.GetStatus: the engine's status and the server's counters as one message.
  */
 #include "polarys/v1/admin.pb-c.h"
+#include "service/rpc/admin_replica.h"
 #include "service/rpc/handlers.h"
 #include "service/rpc/response.h"
 #include "service/server/server.h"
@@ -28,6 +29,7 @@ struct status_parts {
     Polarys__V1__KeyStatus key;
     Polarys__V1__KeyStatus *key_pointers[1];
     Polarys__V1__TransactionsStatus transactions;
+    struct admin_replica replica;
     Polarys__V1__CallCount calls[METHOD_COUNT_MAX];
     Polarys__V1__CallCount *call_pointers[METHOD_COUNT_MAX];
 };
@@ -167,7 +169,9 @@ void admin_get_status(struct call *call)
     response->version = parts->db.version;
     response->durable_version = parts->db.durable_version;
     response->flushed_version = parts->db.flushed_version;
-    response->role = POLARYS__V1__NODE_ROLE__NODE_ROLE_PRIMARY;
+    response->replica = admin_replica_fill(server, &parts->replica);
+    response->role = response->replica != NULL ? POLARYS__V1__NODE_ROLE__NODE_ROLE_REPLICA
+                                               : POLARYS__V1__NODE_ROLE__NODE_ROLE_PRIMARY;
     duration_fill((timing_now_ns() - server->start_ns) / TIMING_NS_PER_MS, &parts->uptime);
     response->uptime = &parts->uptime;
     response->draining = server_phase_get(server) > SERVER_SERVING;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Maps consistency levels to versions on a node that is its own quorum: strong, local and any
- * staleness are the newest version, stable is the newest durable one.
+ * Maps consistency levels to versions. On a primary that is its own quorum strong, local and any
+ * staleness are the newest version, and stable is the newest durable one. A follower asks the primary
+ * for strong, and where it does not know itself to be fresh enough; stable is what the primary told.
  *
  * A token is: one byte of format, the history id, the version (little-endian), one byte of check
  * sum. It guards against mistakes, not against malice: a forged one can only make its own caller
@@ -9,7 +10,9 @@
  */
 #include "service/rpc/consistency.h"
 
+#include "service/replication/follower.h"
 #include "service/server/check.h"
+#include "service/server/timing.h"
 
 enum {
     TOKEN_FORMAT = 1,
@@ -61,6 +64,16 @@ static enum polarys_code argument_bad(struct polarys_error *err, const char *fie
     return POLARYS_BAD_ARGUMENT;
 }
 
+static enum polarys_code token_diverged(const struct consistency_token *token,
+                                        struct polarys_error *err)
+{
+    polarys_fail(err, POLARYS_HISTORY_DIVERGED,
+                 "the token is of another history than this node is on: writes after its version "
+                 "may be lost, so read again without the token");
+    polarys_error_detail_set(err, "token_version", "%llu", (unsigned long long)token->version);
+    return POLARYS_HISTORY_DIVERGED;
+}
+
 static enum polarys_code at_least_resolve(struct call *call, ProtobufCBinaryData bytes,
                                           struct polarys_error *err)
 {
@@ -70,16 +83,15 @@ static enum polarys_code at_least_resolve(struct call *call, ProtobufCBinaryData
                             "not a token; pass `header.token` of an answer unchanged");
     }
     struct polarys_db *db = call->server->db;
-    if (memcmp(token.history_id, polarys_db_history_id(db), POLARYS_ID_SIZE) != 0) {
-        polarys_fail(
-            err, POLARYS_HISTORY_DIVERGED,
-            "the token is of another history than this node is on: writes after its version may "
-            "be lost, so read again without the token");
-        polarys_error_detail_set(err, "token_version", "%llu", (unsigned long long)token.version);
-        return POLARYS_HISTORY_DIVERGED;
-    }
     call->at_least_version = token.version;
-    return POLARYS_OK;
+    if (memcmp(token.history_id, polarys_db_history_id(db), POLARYS_ID_SIZE) == 0) {
+        return POLARYS_OK;
+    }
+    if (follower_is_following(call->server->follower) && token.version > polarys_db_version(db)) {
+        call->is_token_foreign = true;
+        return POLARYS_OK;
+    }
+    return token_diverged(&token, err);
 }
 
 static enum polarys_code snapshot_resolve(struct call *call, uint64_t version,
@@ -100,6 +112,28 @@ static enum polarys_code snapshot_resolve(struct call *call, uint64_t version,
     return POLARYS_OK;
 }
 
+/* On a follower: waits for all that was committed before now. */
+static enum polarys_code strong_resolve(struct call *call)
+{
+    struct follower *follower = call->server->follower;
+    if (follower_is_following(follower)) {
+        call->primary_ticket = follower_ask(follower);
+    }
+    return POLARYS_OK;
+}
+
+static void stable_resolve(struct call *call)
+{
+    const struct server *server = call->server;
+    uint64_t version = polarys_db_version(server->db);
+    uint64_t stable = follower_is_following(server->follower)
+                          ? follower_stable_version(server->follower, version)
+                          : polarys_db_durable_version(server->db);
+    if (stable < version) {
+        call->read_version = stable;
+    }
+}
+
 static enum polarys_code staleness_check(const Google__Protobuf__Duration *staleness,
                                          struct polarys_error *err)
 {
@@ -110,16 +144,32 @@ static enum polarys_code staleness_check(const Google__Protobuf__Duration *stale
     return POLARYS_OK;
 }
 
+/* What can't be shown to be fresh enough is made so. */
+static enum polarys_code staleness_resolve(struct call *call,
+                                           const Google__Protobuf__Duration *staleness,
+                                           struct polarys_error *err)
+{
+    enum polarys_code code = staleness_check(staleness, err);
+    if (code != POLARYS_OK || !follower_is_following(call->server->follower)) {
+        return code;
+    }
+    uint64_t allowed_ms =
+        (uint64_t)staleness->seconds * 1000 + (uint64_t)staleness->nanos / TIMING_NS_PER_MS;
+    return follower_behind_ms(call->server->follower) <= allowed_ms ? POLARYS_OK
+                                                                    : strong_resolve(call);
+}
+
 enum polarys_code consistency_resolve(struct call *call,
                                       const Polarys__V1__Consistency *consistency,
                                       struct polarys_error *err)
 {
-    switch (consistency->level_case) {
+    switch (consistency == NULL ? POLARYS__V1__CONSISTENCY__LEVEL__NOT_SET
+                                : consistency->level_case) {
     case POLARYS__V1__CONSISTENCY__LEVEL__NOT_SET:
-        return POLARYS_OK;
+        return strong_resolve(call);
     case POLARYS__V1__CONSISTENCY__LEVEL_STRONG:
         return consistency->strong
-                   ? POLARYS_OK
+                   ? strong_resolve(call)
                    : argument_bad(err, "consistency.strong", "is only ever set to true");
     case POLARYS__V1__CONSISTENCY__LEVEL_LOCAL:
         return consistency->local
@@ -129,20 +179,73 @@ enum polarys_code consistency_resolve(struct call *call,
         if (!consistency->stable) {
             return argument_bad(err, "consistency.stable", "is only ever set to true");
         }
-        uint64_t durable = polarys_db_durable_version(call->server->db);
-        if (durable < polarys_db_version(call->server->db)) {
-            call->read_version = durable;
-        }
+        stable_resolve(call);
         return POLARYS_OK;
     case POLARYS__V1__CONSISTENCY__LEVEL_AT_LEAST:
         return at_least_resolve(call, consistency->at_least, err);
     case POLARYS__V1__CONSISTENCY__LEVEL_SNAPSHOT:
         return snapshot_resolve(call, consistency->snapshot, err);
     case POLARYS__V1__CONSISTENCY__LEVEL_MAX_STALENESS:
-        return staleness_check(consistency->max_staleness, err);
+        return staleness_resolve(call, consistency->max_staleness, err);
     default:
         return argument_bad(err, "consistency", "this server does not know this level");
     }
+}
+
+bool consistency_is_met(struct call *call)
+{
+    struct follower *follower = call->server->follower;
+    if (call->primary_ticket != 0) {
+        uint64_t version = 0;
+        /* Promoted meanwhile: what is here is all that there is. */
+        if (follower_is_following(follower) &&
+            !follower_answer_get(follower, call->primary_ticket, &version)) {
+            return false;
+        }
+        call->primary_ticket = 0;
+        call->at_least_version = version;
+    }
+    return polarys_db_version(call->server->db) >= call->at_least_version;
+}
+
+enum polarys_code consistency_recheck(const struct call *call, struct polarys_error *err)
+{
+    const struct polarys_db *db = call->server->db;
+    struct consistency_token token;
+    if (!call->is_token_foreign) {
+        return POLARYS_OK;
+    }
+    const Polarys__V1__Consistency *consistency =
+        *(Polarys__V1__Consistency *const *)((const char *)call->request +
+                                             call->method->fields.consistency);
+    SERVICE_ASSERT(consistency->level_case == POLARYS__V1__CONSISTENCY__LEVEL_AT_LEAST);
+    bool is_token = consistency_token_decode(
+        slice_make(consistency->at_least.data, consistency->at_least.len), &token);
+    SERVICE_ASSERT(is_token);
+    return memcmp(token.history_id, polarys_db_history_id(db), POLARYS_ID_SIZE) == 0
+               ? POLARYS_OK
+               : token_diverged(&token, err);
+}
+
+enum polarys_code consistency_fail(const struct call *call, struct polarys_error *err)
+{
+    uint64_t version = polarys_db_version(call->server->db);
+    if (call->primary_ticket != 0) {
+        char primary[CONFIG_TEXT_MAX];
+        follower_primary_get(call->server->follower, primary);
+        polarys_fail(
+            err, POLARYS_NO_PRIMARY,
+            "the primary, %.200s, does not tell its newest version: try again, or read with "
+            "another consistency",
+            primary);
+        polarys_error_detail_set(err, "primary", "%s", primary);
+        return POLARYS_NO_PRIMARY;
+    }
+    polarys_fail(err, POLARYS_REPLICA_BEHIND,
+                 "this node has version %llu and the read needs %llu: try again, or another node",
+                 (unsigned long long)version, (unsigned long long)call->at_least_version);
+    polarys_error_detail_set(err, "version", "%llu", (unsigned long long)version);
+    return POLARYS_REPLICA_BEHIND;
 }
 
 uint64_t consistency_version(const struct call *call)

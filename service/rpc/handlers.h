@@ -72,6 +72,7 @@ void admin_flush(struct call *call);
 void admin_compact(struct call *call);
 void admin_checkpoint(struct call *call);
 void admin_drain(struct call *call);
+void admin_promote(struct call *call);
 void admin_set_log_level(struct call *call);
 
 /* grpc.health.v1 and reflection */

@@ -230,6 +230,8 @@ static const struct method methods[] = {
      &polarys__v1__checkpoint_request__descriptor, admin_checkpoint, FIELDS_NONE},
     {ADMIN "Drain", METHOD_UNARY, AUTHORIZE_OPERATE, METHOD_WHILE_DRAINING,
      &polarys__v1__drain_request__descriptor, admin_drain, FIELDS_NONE},
+    {ADMIN "Promote", METHOD_BLOCKING, AUTHORIZE_OPERATE, 0,
+     &polarys__v1__promote_request__descriptor, admin_promote, FIELDS_NONE},
     {ADMIN "SetLogLevel", METHOD_UNARY, AUTHORIZE_OPERATE, METHOD_WHILE_DRAINING,
      &polarys__v1__set_log_level_request__descriptor, admin_set_log_level, FIELDS_NONE},
 

@@ -6,6 +6,7 @@
 #include "service/rpc/response.h"
 
 #include "service/proto/wire.h"
+#include "service/replication/follower.h"
 #include "service/rpc/consistency.h"
 #include "service/server/check.h"
 
@@ -34,19 +35,12 @@ enum {
     COMMIT_VERSION = 2,
 };
 
-void response_header_fixed_make(struct server *server)
+/* Of what is on stable storage here, what no failover takes back. */
+static uint64_t stable_version(const struct server *server, uint64_t durable)
 {
-    const struct polarys_db *db = server->db;
-    struct polarys_slice node = slice_from_text(server->config->node_name);
-    SERVICE_ASSERT(node.size <= POLARYS_NAME_BYTES_MAX);
-    uint8_t *at = server->header_fixed;
-    at = wire_bytes_put(at, HEADER_STORE_ID, slice_make(polarys_db_store_id(db), POLARYS_ID_SIZE));
-    at = wire_bytes_put(at, HEADER_HISTORY_ID,
-                        slice_make(polarys_db_history_id(db), POLARYS_ID_SIZE));
-    at = wire_bytes_put(at, HEADER_NODE, node);
-    at = wire_uint_put(at, HEADER_TERM, polarys_db_term(db));
-    server->header_fixed_size = (size_t)(at - server->header_fixed);
-    SERVICE_ASSERT(server->header_fixed_size <= sizeof(server->header_fixed));
+    return follower_is_following(server->follower)
+               ? follower_stable_version(server->follower, durable)
+               : durable;
 }
 
 static void token_make(const struct server *server, uint64_t seen, uint8_t *bytes)
@@ -62,13 +56,19 @@ void response_header_make(const struct server *server, uint64_t seen,
 {
     uint8_t token[SERVER_TOKEN_SIZE];
     token_make(server, seen, token);
-    uint64_t durable = polarys_db_durable_version(server->db);
+    const struct polarys_db *db = server->db;
+    uint64_t durable = polarys_db_durable_version(db);
+    struct polarys_slice node = slice_from_text(server->config->node_name);
+    SERVICE_ASSERT(node.size <= POLARYS_NAME_BYTES_MAX);
     /* cppcheck-suppress ctuuninitvar; it is filled here */
     uint8_t *at = header->bytes;
-    memcpy(at, server->header_fixed, server->header_fixed_size);
-    at += server->header_fixed_size;
+    at = wire_bytes_put(at, HEADER_STORE_ID, slice_make(polarys_db_store_id(db), POLARYS_ID_SIZE));
+    at = wire_bytes_put(at, HEADER_HISTORY_ID,
+                        slice_make(polarys_db_history_id(db), POLARYS_ID_SIZE));
+    at = wire_bytes_put(at, HEADER_NODE, node);
+    at = wire_uint_put(at, HEADER_TERM, polarys_db_term(db));
     at = wire_uint_put(at, HEADER_VERSION, durable);
-    at = wire_uint_put(at, HEADER_STABLE_VERSION, durable);
+    at = wire_uint_put(at, HEADER_STABLE_VERSION, stable_version(server, durable));
     at = wire_bytes_put(at, HEADER_TOKEN, slice_make(token, sizeof(token)));
     header->size = (size_t)(at - header->bytes);
     SERVICE_ASSERT(header->size <= sizeof(header->bytes));
@@ -90,7 +90,7 @@ void response_header_fill(const struct server *server, uint64_t seen, uint8_t *t
     header->node = binary_borrow(server->config->node_name, strlen(server->config->node_name));
     header->term = polarys_db_term(server->db);
     header->version = polarys_db_durable_version(server->db);
-    header->stable_version = header->version;
+    header->stable_version = stable_version(server, header->version);
     header->token = binary_borrow(token, SERVER_TOKEN_SIZE);
 }
 

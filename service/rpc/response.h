@@ -31,9 +31,6 @@ void response_header_make(const struct server *server, uint64_t seen,
 void response_header_fill(const struct server *server, uint64_t seen, uint8_t *token,
                           Polarys__V1__ResponseHeader *header);
 
-/* Computes the part of headers that does not change into server->header_fixed. */
-void response_header_fixed_make(struct server *server);
-
 /* {header = 1, version = 2}: Put, Update, Delete and their like. */
 grpc_slice response_commit(const struct server *server, uint64_t version);
 

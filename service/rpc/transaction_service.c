@@ -5,6 +5,7 @@
  */
 #include "polarys/v1/transaction.pb-c.h"
 #include "service/proto/wire.h"
+#include "service/replication/follower.h"
 #include "service/rpc/handlers.h"
 #include "service/rpc/operation.h"
 #include "service/rpc/response.h"
@@ -78,6 +79,13 @@ void transaction_begin(struct call *call)
 {
     struct polarys_txn_options options;
     enum polarys_code code = options_take(call, &options, &call->error);
+    if (code == POLARYS_OK && !options.is_read_only &&
+        follower_is_following(call->server->follower)) {
+        code =
+            polarys_fail(&call->error, POLARYS_NOT_PRIMARY,
+                         "this node is a replica, where transactions only read: say `read_only`, "
+                         "or go to its primary");
+    }
     if (code == POLARYS_OK) {
         code =
             polarys_txn_begin(call->server->db, call->database, &options, &call->txn, &call->error);

@@ -89,6 +89,8 @@ static void call_fields_reset(struct call *call)
     call->table[0] = '\0';
     call->read_version = POLARYS_VERSION_NEWEST;
     call->at_least_version = 0;
+    call->primary_ticket = 0;
+    call->is_token_foreign = false;
     call->write_options = (struct polarys_write_options){0};
     call->key = slice_make(NULL, 0);
     call->field_hint = NULL;

@@ -55,6 +55,8 @@ struct call {
     char table[POLARYS_NAME_BYTES_MAX + 1];
     uint64_t read_version;     /* for polarys_read_options */
     uint64_t at_least_version; /* wait until it is readable; 0: none */
+    uint64_t primary_ticket; /* of a question to the primary, whose answer is waited for; 0: none */
+    bool is_token_foreign;   /* at_least is of a history that this follower may still come to */
     struct polarys_write_options write_options;
     const char *field_hint;   /* the field that an error of the engine is about; may be NULL */
     struct polarys_slice key; /* for messages; may be empty */

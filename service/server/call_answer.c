@@ -12,6 +12,7 @@
 #include "service/errors/error_details.h"
 #include "service/errors/error_table.h"
 #include "service/proto/utf8.h"
+#include "service/replication/follower.h"
 #include "service/rpc/response.h"
 #include "service/server/call.h"
 #include "service/server/check.h"
@@ -150,6 +151,17 @@ static void field_name(const struct call *call, struct polarys_error *err)
     }
 }
 
+/* Where to go instead. */
+static void primary_name(const struct call *call, struct polarys_error *err)
+{
+    char primary[CONFIG_TEXT_MAX];
+    if (err->code == POLARYS_NOT_PRIMARY && call->server->follower != NULL &&
+        polarys_error_detail_find(err, "primary") == NULL) {
+        follower_primary_get(call->server->follower, primary);
+        polarys_error_detail_set(err, "primary", "%s", primary);
+    }
+}
+
 void call_fail(struct call *call, const struct polarys_error *err)
 {
     struct polarys_error clean = *err;
@@ -157,6 +169,7 @@ void call_fail(struct call *call, const struct polarys_error *err)
         polarys_fail(&clean, POLARYS_BUG, "a call failed without an error");
     }
     field_name(call, &clean);
+    primary_name(call, &clean);
     utf8_scrub(clean.message);
     for (uint32_t i = 0; i < clean.detail_count; i++) {
         utf8_scrub(clean.details[i].value);

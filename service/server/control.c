@@ -47,6 +47,12 @@ static bool over_limit_ask(void *context, grpc_call *handle)
 static enum polarys_code dev_key_make(const struct config *config, struct polarys_error *err)
 {
     size_t size = strlen(config->data_dir);
+    if (config->is_dev && config->follow[0] != '\0' && access(config->master_key_file, F_OK) != 0) {
+        return polarys_fail(err, POLARYS_FILE_NOT_FOUND,
+                            "%s is missing, and --dev makes no master key for a node that follows: "
+                            "give it that of its primary with --master-key-file",
+                            config->master_key_file);
+    }
     if (!config->is_dev || strncmp(config->master_key_file, config->data_dir, size) != 0 ||
         strcmp(config->master_key_file + size, "/master.key") != 0 ||
         access(config->master_key_file, F_OK) == 0) {
@@ -69,19 +75,21 @@ static enum polarys_code dev_key_make(const struct config *config, struct polary
 static enum polarys_code all_start(struct control *control, struct polarys_error *err)
 {
     const struct config *config = control->config;
-    struct polarys_db_options options;
     enum polarys_code code = dev_key_make(config, err);
-    if (code != POLARYS_OK) {
-        return code;
+    if (code == POLARYS_OK) {
+        code = control_store_open(control, err);
     }
-    config_engine_options(config, &options);
-    code = polarys_db_open(config->data_dir, &options, &control->db, err);
     if (code != POLARYS_OK) {
         return code;
     }
     struct server_control asks = {control, drain_ask, over_limit_ask};
     code = server_create(config, control->db, &asks, &control->server, err);
-    return code == POLARYS_OK ? server_start(control->server, err) : code;
+    if (code != POLARYS_OK) {
+        return code;
+    }
+    control->server->follower = control->follower;
+    code = server_start(control->server, err);
+    return code == POLARYS_OK ? control_follow_start(control, err) : code;
 }
 
 static void *starter_run(void *context)
@@ -134,6 +142,10 @@ static void started_fired(struct ev_loop *loop, struct ev_async *watcher, int ev
     (void)events;
     (void)pthread_join(control->starter, NULL);
     control->has_starter = false;
+    if (control->start_code == POLARYS_CANCELLED && control->is_leaving) {
+        ev_break(loop, EVBREAK_ALL);
+        return;
+    }
     if (control->start_code != POLARYS_OK) {
         polarys_log(POLARYS_LOG_ERROR, "server", "%s: %s", polarys_code_name(control->start_code),
                     control->start_error.message);
@@ -152,7 +164,7 @@ static void started_fired(struct ev_loop *loop, struct ev_async *watcher, int ev
     if (control->state == CONTROL_STARTING) {
         control->state = CONTROL_RUNNING;
     }
-    if (control->config->is_dev) {
+    if (control->config->is_dev && control->follower == NULL) {
         welcome_print(control);
     }
     if (control->is_leaving) {
@@ -170,6 +182,8 @@ static void end_fired(struct ev_loop *loop, struct ev_signal *watcher, int event
     (void)events;
     polarys_log(POLARYS_LOG_INFO, "server", "signal %d: %s", watcher->signum,
                 control->is_leaving ? "hastening" : "draining, then stopping");
+    control->is_restarting = false;
+    boot_cancel(control->boot);
     control_drain_begin(control, control->config->drain_grace_ms, true);
 }
 
@@ -242,6 +256,7 @@ static void watchers_start(struct control *control)
     ev_signal_init(&control->on_hup, hup_fired, SIGHUP);
     ev_async_init(&control->on_started, started_fired);
     ev_async_init(&control->on_drain_asked, drain_asked_fired);
+    ev_async_init(&control->on_follow_ended, control_follow_ended_fired);
     ev_timer_init(&control->step, step_fired, 0.0, CONTROL_STEP_MS / 1000.0);
     ev_timer_init(&control->watch, watch_fired, CONTROL_WATCH_MS / 1000.0,
                   CONTROL_WATCH_MS / 1000.0);
@@ -250,6 +265,7 @@ static void watchers_start(struct control *control)
     control->on_hup.data = control;
     control->on_started.data = control;
     control->on_drain_asked.data = control;
+    control->on_follow_ended.data = control;
     control->step.data = control;
     control->watch.data = control;
     ev_signal_start(control->loop, &control->on_term);
@@ -257,6 +273,7 @@ static void watchers_start(struct control *control)
     ev_signal_start(control->loop, &control->on_hup);
     ev_async_start(control->loop, &control->on_started);
     ev_async_start(control->loop, &control->on_drain_asked);
+    ev_async_start(control->loop, &control->on_follow_ended);
 }
 
 static enum polarys_code loop_prepare(struct control *control, struct polarys_error *err)
@@ -268,6 +285,9 @@ static enum polarys_code loop_prepare(struct control *control, struct polarys_er
     }
     enum polarys_code code =
         connections_create(control->config->max_connections, &control->connections, err);
+    if (code == POLARYS_OK) {
+        code = boot_create(control->config, peer_open, &control->boot, err);
+    }
     if (code == POLARYS_OK && control->config->admin_listen[0] != '\0') {
         code = http_open(control->loop, control->config->admin_listen, control->config,
                          &control->http, err);
@@ -295,25 +315,32 @@ static void all_close(struct control *control)
         (void)fflush(NULL);
         _exit(1);
     }
+    follower_stop(control->follower);
     /* Pooled calls hold batches of the engine, so the server goes first. */
     server_destroy(control->server);
+    follower_destroy(control->follower);
     uint32_t close_ms = control->is_hastened ? 1 : (uint32_t)control->config->close_timeout_ms;
     struct polarys_error err = POLARYS_ERROR_INIT;
     if (polarys_db_close(control->db, close_ms, &err) != POLARYS_OK) {
         polarys_log(POLARYS_LOG_WARN, "server", "close: %s", err.message);
         control->has_failed = true;
     }
+    boot_destroy(control->boot);
     connections_destroy(control->connections);
 }
 
-int control_run(const struct config *config, int argc, const char *const *argv)
+/* Once up and down; *is_restarting: and up again. */
+static int control_run_once(const struct config *config, int argc, const char *const *argv,
+                            bool *is_restarting)
 {
+    *is_restarting = false;
     struct control control = {.config = config, .argc = argc, .argv = argv};
     struct polarys_error err = POLARYS_ERROR_INIT;
     enum polarys_code code = loop_prepare(&control, &err);
     if (code != POLARYS_OK) {
         polarys_log(POLARYS_LOG_ERROR, "server", "%s: %s", polarys_code_name(code), err.message);
         http_close(control.http);
+        boot_destroy(control.boot);
         connections_destroy(control.connections);
         return 1;
     }
@@ -324,6 +351,17 @@ int control_run(const struct config *config, int argc, const char *const *argv)
     }
     all_close(&control);
     ev_loop_destroy(control.loop);
-    polarys_log(POLARYS_LOG_INFO, "server", "stopped");
+    *is_restarting = control.is_restarting && !control.has_failed;
+    polarys_log(POLARYS_LOG_INFO, "server", *is_restarting ? "starting anew" : "stopped");
     return control.has_failed ? 1 : 0;
+}
+
+int control_run(const struct config *config, int argc, const char *const *argv)
+{
+    bool is_restarting;
+    int status;
+    do {
+        status = control_run_once(config, argc, argv, &is_restarting);
+    } while (is_restarting);
+    return status;
 }

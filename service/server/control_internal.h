@@ -11,6 +11,8 @@
 
 #include "service/admin/connections.h"
 #include "service/admin/http.h"
+#include "service/replication/boot.h"
+#include "service/replication/follower.h"
 #include "service/server/control.h"
 #include "service/server/server.h"
 
@@ -42,6 +44,7 @@ struct control {
     struct ev_loop *loop;
     struct http *http; /* NULL: no admin port */
     struct connections *connections;
+    struct boot *boot; /* made before the starter, which runs it */
 
     /* Of the starter until it is joined. */
     pthread_t starter;
@@ -50,11 +53,13 @@ struct control {
     struct polarys_error start_error;
     struct polarys_db *db;
     struct server *server;
+    struct follower *follower; /* NULL: a primary */
 
     enum control_state state;
     bool is_leaving;  /* the process is to end */
     bool is_hastened; /* asked a second time */
     bool has_failed;
+    bool is_restarting;    /* all is closed, and begun anew in this process */
     uint64_t busy_ns;      /* when a call was seen last, while going down */
     uint64_t state_end_ns; /* when the state is left at the latest */
 
@@ -63,15 +68,25 @@ struct control {
     struct ev_signal on_hup;
     struct ev_async on_started;
     struct ev_async on_drain_asked;
+    struct ev_async on_follow_ended;
     struct ev_timer step;
     struct ev_timer watch;
     uint64_t drain_asked_ms; /* atomic: the grace that AdminService.Drain asked for */
+    int follow_end;          /* atomic: enum follower_end */
 };
 
 /* Begins to go down, or hastens. `leaves`: the process ends at last. */
 void control_drain_begin(struct control *control, uint64_t grace_ms, bool leaves);
 /* Goes on; what the timer `step` runs. */
 void control_drain_step(struct control *control);
+/* Opens the store as what this node is, a follower or not; on the starter's thread. Waits for a copy where
+ * one is to be fetched. */
+NODISCARD enum polarys_code control_store_open(struct control *control, struct polarys_error *err);
+/* Follows, where this node does. REQUIRES: the server is started. */
+NODISCARD enum polarys_code control_follow_start(struct control *control,
+                                                 struct polarys_error *err);
+/* On the loop: the follower has ended by itself. */
+void control_follow_ended_fired(struct ev_loop *loop, struct ev_async *watcher, int events);
 /* SIGHUP: reads the configuration again, takes over what can be, and names the rest. */
 void control_reload(struct control *control);
 

@@ -6,6 +6,7 @@
 #include "service/server/dispatch.h"
 
 #include "polarys/v1/common.pb-c.h"
+#include "service/replication/follower.h"
 #include "service/rpc/consistency.h"
 #include "service/rpc/txn_call.h"
 #include "service/server/check.h"
@@ -225,7 +226,22 @@ static enum polarys_code consistency_take(struct call *call, struct polarys_erro
     }
     const Polarys__V1__Consistency *consistency =
         *(Polarys__V1__Consistency *const *)field_at(call, call->method->fields.consistency);
-    return consistency == NULL ? POLARYS_OK : consistency_resolve(call, consistency, err);
+    if (call->has_txn_id) {
+        return POLARYS_OK; /* it reads at the transaction's version */
+    }
+    return consistency_resolve(call, consistency, err);
+}
+
+/* A follower refuses writes before anything else can be wrong with them; within a transaction, or where
+ * a request may but need not write, the engine does. */
+static enum polarys_code writable_check(const struct call *call, struct polarys_error *err)
+{
+    enum authorize_action action = call->method->action;
+    bool is_write = action == AUTHORIZE_WRITE || action == AUTHORIZE_SCHEMA;
+    if (!is_write || call->has_txn_id || !follower_is_following(call->server->follower)) {
+        return POLARYS_OK;
+    }
+    return polarys_fail(err, POLARYS_NOT_PRIMARY, "this node is a replica: write to its primary");
 }
 
 /* All that can be said before the handler; call->request is there afterwards. */
@@ -251,6 +267,9 @@ static enum polarys_code call_prepare(struct call *call, struct polarys_error *e
     }
     struct authorize_resource resource = {call->database, call->table};
     code = authorize(call, method->action, &resource, err);
+    if (code == POLARYS_OK) {
+        code = writable_check(call, err);
+    }
     if (code == POLARYS_OK) {
         code = consistency_take(call, err);
     }
@@ -288,19 +307,18 @@ void dispatch_resume(struct call *call)
         resume(call);
         return;
     }
-    if (polarys_db_version(call->server->db) >= call->at_least_version) {
-        handler_run(call);
+    if (consistency_is_met(call)) {
+        enum polarys_code code = consistency_recheck(call, &call->error);
+        if (code == POLARYS_OK) {
+            handler_run(call);
+        } else {
+            call_fail_own(call, code);
+        }
         return;
     }
     bool is_stopping = server_phase_get(call->server) >= SERVER_STOPPING;
     if (call_is_cancelled(call) || is_stopping || call_is_late(call)) {
-        uint64_t version = polarys_db_version(call->server->db);
-        polarys_fail(
-            &call->error, POLARYS_REPLICA_BEHIND,
-            "this node has version %llu and the token asks for %llu: try again, or another node",
-            (unsigned long long)version, (unsigned long long)call->at_least_version);
-        polarys_error_detail_set(&call->error, "version", "%llu", (unsigned long long)version);
-        call_fail_own(call, POLARYS_REPLICA_BEHIND);
+        call_fail_own(call, consistency_fail(call, &call->error));
         return;
     }
     worker_call_wait(call->worker, call);
@@ -324,7 +342,7 @@ void dispatch_begin(struct call *call)
         call_fail_own(call, code);
         return;
     }
-    if (call->at_least_version > polarys_db_version(call->server->db)) {
+    if (!consistency_is_met(call)) {
         if (call->end_ns == 0) {
             call->end_ns = call->start_ns + (uint64_t)WAIT_DEFAULT_MS * TIMING_NS_PER_MS;
         }

@@ -14,7 +14,6 @@
 #include "service/rpc/bulk_session.h"
 #include "service/rpc/copy_store.h"
 #include "service/rpc/reflection.h"
-#include "service/rpc/response.h"
 #include "service/server/check.h"
 #include "service/server/handoff.h"
 #include "service/server/timing.h"
@@ -160,7 +159,6 @@ enum polarys_code server_create(const struct config *config, struct polarys_db *
     server->db = db;
     server->control = *control;
     limits_fill(server);
-    response_header_fixed_make(server);
     server->handle = core_server_create(server);
     enum polarys_code code = server_build(server, err);
     if (code != POLARYS_OK) {

@@ -46,6 +46,7 @@ struct server_control {
 
 struct bulk_sessions;
 struct copy_store;
+struct follower;
 struct reflection_index;
 
 struct server {
@@ -64,10 +65,8 @@ struct server {
     uint16_t port;
     struct bulk_sessions *bulk_sessions;
     struct copy_store *copies;
+    struct follower *follower; /* NULL: the node never followed another since its start; borrowed */
     struct reflection_index *reflection;
-    /* The part of every ResponseHeader that does not change, encoded. */
-    uint8_t header_fixed[256];
-    size_t header_fixed_size;
 
     /* Synchronise themselves; atomic. */
     int phase;                /* enum server_phase */

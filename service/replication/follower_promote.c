@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Becoming a primary. Who asks waits; the tail's thread, which alone takes in the log, does it between two
+ * connections.
+ *
+ * Order: the store is promoted, then the file of the role says so. A crash between the two leaves a follower
+ * whose promotion nobody was told of.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "service/replication/follower_internal.h"
+#include "service/server/check.h"
+#include "service/server/timing.h"
+
+bool follower_promotion_is_asked(struct follower *follower)
+{
+    (void)pthread_mutex_lock(&follower->mutex);
+    bool is_asked = follower->is_promotion_asked && !follower->is_promotion_done;
+    (void)pthread_mutex_unlock(&follower->mutex);
+    return is_asked;
+}
+
+static void promotion_end(struct follower *follower, enum polarys_code code,
+                          const struct polarys_error *err)
+{
+    (void)pthread_mutex_lock(&follower->mutex);
+    if (follower->is_promotion_asked) {
+        follower->promotion_code = code;
+        follower->promotion_error = *err;
+        follower->is_promotion_done = true;
+        (void)pthread_cond_broadcast(&follower->changed);
+    }
+    (void)pthread_mutex_unlock(&follower->mutex);
+}
+
+void follower_promotion_refuse(struct follower *follower)
+{
+    struct polarys_error err = POLARYS_ERROR_INIT;
+    if (follower_promotion_is_asked(follower)) {
+        promotion_end(follower,
+                      polarys_fail(&err, POLARYS_DRAINING, "the node has stopped following"), &err);
+    }
+}
+
+static enum polarys_code store_promote(struct follower *follower, uint64_t term,
+                                       struct polarys_error *err)
+{
+    struct follower_promotion promotion = {.last_version = polarys_db_version(follower->db)};
+    uint64_t log_term = polarys_db_term(follower->db);
+    uint64_t highest = follower->role.term > log_term ? follower->role.term : log_term;
+    if (term != 0 && term <= highest) {
+        return polarys_fail(err, POLARYS_BAD_ARGUMENT,
+                            "term %" PRIu64 " is not above the highest that was seen, %" PRIu64,
+                            term, highest);
+    }
+    term = term == 0 ? highest + 1 : term;
+    enum polarys_code code = polarys_replica_promote(follower->db, term, err);
+    if (code != POLARYS_OK) {
+        follower->is_local_error = true;
+        return code;
+    }
+    follower_state_set(follower, FOLLOWER_PROMOTED);
+    follower->role.kind = ROLE_PRIMARY;
+    follower->role.step = ROLE_FOLLOWING;
+    follower->role.term = term;
+    promotion.term = term;
+    (void)pthread_mutex_lock(&follower->mutex);
+    promotion.lost_versions = follower->end_version > promotion.last_version
+                                  ? follower->end_version - promotion.last_version
+                                  : 0;
+    follower->promotion = promotion;
+    follower->highest_term = term;
+    (void)pthread_mutex_unlock(&follower->mutex);
+    code = role_write(follower->config->data_dir, &follower->role, err);
+    return code == POLARYS_OK
+               ? code
+               : polarys_wrap(err, code,
+                              "this node is the primary now, but after a restart it would follow "
+                              "again");
+}
+
+bool follower_promotion_run(struct follower *follower)
+{
+    struct polarys_error err = POLARYS_ERROR_INIT;
+    if (!follower_promotion_is_asked(follower)) {
+        return false;
+    }
+    (void)pthread_mutex_lock(&follower->mutex);
+    uint64_t term = follower->promotion_term;
+    (void)pthread_mutex_unlock(&follower->mutex);
+    enum polarys_code code = store_promote(follower, term, &err);
+    bool is_promoted = !follower_is_following(follower);
+    promotion_end(follower, code, &err);
+    return is_promoted;
+}
+
+/* REQUIRES: the mutex. */
+static enum polarys_code promotion_check_locked(struct follower *follower, bool allows_loss,
+                                                struct polarys_error *err)
+{
+    enum follower_state state =
+        (enum follower_state)__atomic_load_n(&follower->state, __ATOMIC_ACQUIRE);
+    uint64_t applied = polarys_db_version(follower->db);
+    if (state == FOLLOWER_PROMOTED || state == FOLLOWER_ENDED || follower->is_stopping) {
+        return polarys_fail(err, POLARYS_BAD_ARGUMENT, "this node does not follow another");
+    }
+    if (follower->is_promotion_asked) {
+        return polarys_fail(err, POLARYS_BAD_ARGUMENT, "a promotion is under way already");
+    }
+    if (allows_loss) {
+        return POLARYS_OK;
+    }
+    bool is_known = follower->has_heard && applied >= follower->end_version;
+    if (state != FOLLOWER_TAILING && is_known) {
+        return POLARYS_OK;
+    }
+    polarys_fail(err, POLARYS_QUORUM_UNREACHABLE,
+                 state == FOLLOWER_TAILING
+                     ? "the primary still answers: stop it first, or two nodes would take writes"
+                 : follower->has_heard
+                     ? "the primary is known to have had more than this node"
+                     : "since its start this node has not heard of the primary: what it lacks is "
+                       "not known");
+    polarys_error_detail_set(err, "version", "%" PRIu64, applied);
+    if (follower->has_heard) {
+        polarys_error_detail_set(err, "end_version", "%" PRIu64, follower->end_version);
+    }
+    return POLARYS_QUORUM_UNREACHABLE;
+}
+
+/* REQUIRES: the mutex. */
+static enum polarys_code promotion_wait_locked(struct follower *follower,
+                                               struct follower_promotion *promotion,
+                                               struct polarys_error *err)
+{
+    struct timespec end;
+    int error = 0;
+    (void)clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += FOLLOWER_PROMOTE_MS / 1000;
+    while (!follower->is_promotion_done && !follower->is_stopping && error == 0) {
+        error = pthread_cond_timedwait(&follower->changed, &follower->mutex, &end);
+    }
+    if (!follower->is_promotion_done) {
+        return polarys_fail(err, POLARYS_WAIT_TIMEOUT,
+                            "the promotion is not done yet: look at the status of this node");
+    }
+    *promotion = follower->promotion;
+    enum polarys_code code = follower->promotion_code;
+    if (code != POLARYS_OK) {
+        *err = follower->promotion_error;
+    }
+    follower->is_promotion_asked = false;
+    follower->is_promotion_done = false;
+    return code;
+}
+
+enum polarys_code follower_promote(struct follower *follower, uint64_t term, bool allows_loss,
+                                   struct follower_promotion *promotion, struct polarys_error *err)
+{
+    *promotion = (struct follower_promotion){0};
+    (void)pthread_mutex_lock(&follower->mutex);
+    enum polarys_code code = promotion_check_locked(follower, allows_loss, err);
+    if (code == POLARYS_OK) {
+        follower->is_promotion_asked = true;
+        follower->promotion_term = term;
+        if (follower->tail_peer != NULL) {
+            peer_cancel(follower->tail_peer);
+        }
+        backoff_wake(&follower->backoff);
+        code = promotion_wait_locked(follower, promotion, err);
+    }
+    (void)pthread_mutex_unlock(&follower->mutex);
+    return code == POLARYS_OK ? code : polarys_wrap(err, code, "promote");
+}
