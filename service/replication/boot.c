@@ -15,7 +15,7 @@
 
 #include "polarys/v1/replication.pb-c.h"
 #include "service/replication/boot_internal.h"
-#include "service/replication/copy.h"
+#include "service/replication/fetch.h"
 #include "service/server/check.h"
 #include "service/server/timing.h"
 
@@ -137,11 +137,12 @@ static bool is_to_begin_anew(enum polarys_code code)
     return code == POLARYS_CURSOR_EXPIRED || code == POLARYS_BAD_MESSAGE || code == POLARYS_CORRUPT;
 }
 
-static enum polarys_code fetch_once(struct boot *boot, struct copy *copy, struct polarys_error *err)
+static enum polarys_code fetch_once(struct boot *boot, struct fetch *fetch,
+                                    struct polarys_error *err)
 {
     enum polarys_code code = peer_get(boot, err);
     if (code == POLARYS_OK) {
-        code = copy_fetch(copy, boot->peer, &boot->arena, err);
+        code = fetch_run(fetch, boot->peer, &boot->arena, err);
     }
     peer_drop(boot);
     proto_arena_reset(&boot->arena);
@@ -151,15 +152,15 @@ static enum polarys_code fetch_once(struct boot *boot, struct copy *copy, struct
 /* Fetches into `dir`, which is empty, over as many connections as it takes. */
 static enum polarys_code fetch_on(struct boot *boot, const char *dir, struct polarys_error *err)
 {
-    struct copy *copy;
-    struct copy_progress progress = {0};
+    struct fetch *fetch;
+    struct fetch_progress progress = {0};
     uint64_t start_ns = timing_now_ns();
     enum polarys_code last = POLARYS_OK;
-    enum polarys_code code = copy_create(dir, boot->config->node_name, &copy, err);
+    enum polarys_code code = fetch_create(dir, boot->config->node_name, &fetch, err);
     while (code == POLARYS_OK) {
         uint64_t before = progress.bytes_done;
-        code = fetch_once(boot, copy, err);
-        copy_progress_get(copy, &progress);
+        code = fetch_once(boot, fetch, err);
+        fetch_progress_get(fetch, &progress);
         if (code == POLARYS_OK || !is_passing(code) || backoff_is_stopped(&boot->backoff)) {
             break;
         }
@@ -176,7 +177,7 @@ static enum polarys_code fetch_on(struct boot *boot, const char *dir, struct pol
             code = POLARYS_OK;
         }
     }
-    copy_destroy(copy);
+    fetch_destroy(fetch);
     if (code == POLARYS_OK) {
         polarys_log(POLARYS_LOG_INFO, "replica",
                     "copied the store of %s: version %" PRIu64 ", %" PRIu64 " files, %" PRIu64
@@ -187,7 +188,7 @@ static enum polarys_code fetch_on(struct boot *boot, const char *dir, struct pol
     return code;
 }
 
-static enum polarys_code fetch(struct boot *boot, struct polarys_error *err)
+static enum polarys_code store_fetch(struct boot *boot, struct polarys_error *err)
 {
     char partial[FILES_PATH_MAX];
     enum polarys_code code = files_join(partial, boot->config->data_dir, BOOT_PARTIAL_DIR, err);
@@ -288,7 +289,7 @@ static enum polarys_code steps_do(struct boot *boot, struct role *role, struct p
         if (role->step == ROLE_SET_ASIDE) {
             code = boot_set_aside(dir, role->aside, err);
         } else if (role->step == ROLE_FETCHING) {
-            code = fetch(boot, err);
+            code = store_fetch(boot, err);
             next = ROLE_INSTALLING;
         } else {
             code = boot_install(dir, err);

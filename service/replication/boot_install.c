@@ -17,8 +17,8 @@ static const char keyring_name[] = "keyring";
 /* Names in a data directory that are no part of its store. */
 static bool is_kept(const char *name)
 {
-    static const char *const names[] = {ROLE_FILE,    "role.tmp",    "LOCK",
-                                        "master.key", "checkpoints", "lost+found"};
+    static const char *const names[] = {ROLE_FILE,     "role.tmp", "LOCK",      "master.key",
+                                        "checkpoints", "copies",   "lost+found"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (strcmp(name, names[i]) == 0) {
             return true;

@@ -6,7 +6,7 @@
 #include <fstream>
 #include <system_error>
 
-#include "service/replication/copy.h"
+#include "service/replication/fetch.h"
 #include "tests/unit/service/replica_fixture.h"
 
 namespace {
@@ -113,7 +113,7 @@ TEST_F(BootTest, ARoleThatWasCutOrEditedIsNotBelieved)
 TEST(CopyPath, LeadsNowhereElse)
 {
     for (const char *good : {"keyring", "wal/000001.wal", "a/b/c", "000007.sst", "CURRENT"}) {
-        EXPECT_TRUE(copy_path_is_safe(good, strlen(good))) << good;
+        EXPECT_TRUE(fetch_path_is_safe(good, strlen(good))) << good;
     }
     for (const char *bad : {"",
                             "/etc/passwd",
@@ -137,11 +137,11 @@ TEST(CopyPath, LeadsNowhereElse)
                             "bootstrap.partial/x",
                             "a/b/c/d/e/f/g/h/i/j",
                             "\x80x"}) {
-        EXPECT_FALSE(copy_path_is_safe(bad, strlen(bad))) << bad;
+        EXPECT_FALSE(fetch_path_is_safe(bad, strlen(bad))) << bad;
     }
-    EXPECT_FALSE(copy_path_is_safe("a\0b", 3));
-    std::string longest(COPY_PATH_MAX, 'a');
-    EXPECT_FALSE(copy_path_is_safe(longest.data(), longest.size()));
+    EXPECT_FALSE(fetch_path_is_safe("a\0b", 3));
+    std::string longest(FETCH_PATH_MAX, 'a');
+    EXPECT_FALSE(fetch_path_is_safe(longest.data(), longest.size()));
 }
 
 class CopyTest : public BootTest {
@@ -152,11 +152,11 @@ class CopyTest : public BootTest {
         proto_arena_init(&arena_, &memory_);
         fs::create_directories(directory_ + "/to");
         to_ = directory_ + "/to";
-        EXPECT_EQ(copy_create(to_.c_str(), "node-b", &copy_, &error_), POLARYS_OK);
+        EXPECT_EQ(fetch_create(to_.c_str(), "node-b", &fetch_, &error_), POLARYS_OK);
     }
     ~CopyTest() override
     {
-        copy_destroy(copy_);
+        fetch_destroy(fetch_);
         proto_arena_deinit(&arena_);
     }
     polarys_code Fetch()
@@ -164,7 +164,7 @@ class CopyTest : public BootTest {
         peer *from = nullptr;
         EXPECT_EQ(FakeOpen("", &from, &error_), POLARYS_OK);
         polarys_error_clear(&error_);
-        polarys_code code = copy_fetch(copy_, from, &arena_, &error_);
+        polarys_code code = fetch_run(fetch_, from, &arena_, &error_);
         peer_close(from);
         return code;
     }
@@ -178,15 +178,15 @@ class CopyTest : public BootTest {
         for (const auto &part : primary_->copy) {
             EXPECT_EQ(Read(part.path), part.bytes) << part.path;
         }
-        copy_progress progress = {};
-        copy_progress_get(copy_, &progress);
+        fetch_progress progress = {};
+        fetch_progress_get(fetch_, &progress);
         EXPECT_EQ(progress.files_done, primary_->copy.size());
         EXPECT_EQ(progress.bytes_done, progress.bytes);
     }
 
     proto_memory memory_ = {};
     proto_arena arena_ = {};
-    copy *copy_ = nullptr;
+    fetch *fetch_ = nullptr;
     polarys_error error_ = {};
     std::string to_;
 };
@@ -250,8 +250,8 @@ TEST_F(CopyTest, IsRefusedWhenItEndsEarly)
 TEST_F(CopyTest, WritesNothingOutsideItsDirectory)
 {
     for (const char *path : {"../evil", "/tmp/evil-of-boot-test", "wal/../../evil", "role"}) {
-        copy_destroy(copy_);
-        ASSERT_EQ(copy_create(to_.c_str(), "node-b", &copy_, &error_), POLARYS_OK);
+        fetch_destroy(fetch_);
+        ASSERT_EQ(fetch_create(to_.c_str(), "node-b", &fetch_, &error_), POLARYS_OK);
         primary_->copy = {{"good", "x"}, {path, "evil"}};
         EXPECT_EQ(Fetch(), POLARYS_BAD_MESSAGE) << path;
         EXPECT_TRUE(fs::is_empty(to_)) << "the list is looked at before anything is written";
