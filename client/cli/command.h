@@ -96,6 +96,9 @@ enum option_id {
     OPTION_TO_VERSION,
     OPTION_AT_VERSION,
 
+    /* replica promote */
+    OPTION_ALLOW_DATA_LOSS,
+
     OPTION_COUNT,
 };
 
@@ -212,6 +215,10 @@ enum cli_status command_admin_compact(struct cli *cli, const struct arguments *a
 enum cli_status command_admin_checkpoint(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_admin_drain(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_admin_log_level(struct cli *cli, const struct arguments *arguments);
+enum cli_status command_replica_list(struct cli *cli, const struct arguments *arguments);
+enum cli_status command_replica_promote(struct cli *cli, const struct arguments *arguments);
+enum cli_status command_slot_list(struct cli *cli, const struct arguments *arguments);
+enum cli_status command_slot_drop(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_bench(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_log_inspect(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_keys_generate(struct cli *cli, const struct arguments *arguments);

@@ -99,6 +99,10 @@ const struct option_spec option_specs[OPTION_COUNT] = {
     [OPTION_AT_VERSION] = {"at-version", "N", "as of this version, while its history is kept",
                            NULL},
 
+    [OPTION_ALLOW_DATA_LOSS] = {"allow-data-loss", NULL,
+                                "although another node may have commits that this one has not",
+                                NULL},
+
     [OPTION_ISOLATION] = {"isolation", "LEVEL", "snapshot (default), read-committed, serializable",
                           "snapshot read-committed serializable"},
     [OPTION_MODE] = {"mode", "MODE", "optimistic (default), or pessimistic: locks first",

@@ -162,6 +162,30 @@ static void pressure_print(struct status_writer *writer,
     }
 }
 
+/* Of a node that follows another. */
+static void replica_print(struct status_writer *writer, const Polarys__V1__ReplicaStatus *replica)
+{
+    if (replica == NULL) {
+        return;
+    }
+    text_write(writer, "follows", replica->follows.data, replica->follows.len);
+    text_write(writer, "primary", replica->primary.data, replica->primary.len);
+    flag_write(writer, "connected", replica->connected);
+    flag_write(writer, "caught_up", replica->caught_up);
+    number_write(writer, "end_version", replica->end_version);
+    number_write(writer, "behind_versions", replica->behind_versions);
+    size_write(writer, "behind_bytes", replica->behind_bytes);
+    if (replica->behind_time != NULL) {
+        number_write(writer, "behind_ms", duration_ms(replica->behind_time));
+    }
+    number_write(writer, "connections", replica->connections);
+    size_write(writer, "received_bytes", replica->received_bytes);
+    number_write(writer, "highest_term", replica->highest_term);
+    if (replica->error.len > 0) {
+        text_write(writer, "replica_error", replica->error.data, replica->error.len);
+    }
+}
+
 /* Lists: objects in JSON, a line each for people. */
 static void levels_print(struct status_writer *writer, const Polarys__V1__GetStatusResponse *status)
 {
@@ -258,6 +282,7 @@ static void status_print(struct cli *cli, const Polarys__V1__GetStatusResponse *
     number_write(&writer, "flushed_version", status->flushed_version);
     number_write(&writer, "uptime_ms", duration_ms(status->uptime));
     flag_write(&writer, "draining", status->draining);
+    replica_print(&writer, status->replica);
     storage_print(&writer, status);
     pressure_print(&writer, status);
     levels_print(&writer, status);
