@@ -137,10 +137,40 @@ static bool is_to_begin_anew(enum polarys_code code)
     return code == POLARYS_CURSOR_EXPIRED || code == POLARYS_BAD_MESSAGE || code == POLARYS_CORRUPT;
 }
 
+/* Before a copy is made, so that the log behind it is still there when it is followed. */
+static enum polarys_code slot_make(struct boot *boot, struct polarys_error *err)
+{
+    const struct config *config = boot->config;
+    Polarys__V1__CreateSlotRequest request = POLARYS__V1__CREATE_SLOT_REQUEST__INIT;
+    void *response;
+    const struct peer_call call = {.method = "/polarys.v1.ReplicationService/CreateSlot",
+                                   .request = &request.base,
+                                   .response = &polarys__v1__create_slot_response__descriptor,
+                                   .timeout_ms = PROBE_MS};
+    if (boot->has_slot) {
+        return POLARYS_OK;
+    }
+    request.slot.data = (uint8_t *)(uintptr_t)config->node_name;
+    request.slot.len = strlen(config->node_name);
+    request.kind = config->is_observer ? POLARYS__V1__FOLLOWER_KIND__FOLLOWER_KIND_OBSERVER
+                                       : POLARYS__V1__FOLLOWER_KIND__FOLLOWER_KIND_UNSPECIFIED;
+    proto_arena_reset(&boot->arena);
+    enum polarys_code code = peer_unary(boot->peer, &call, &boot->arena, &response, err);
+    if (code == POLARYS_NOT_PRIMARY || code == POLARYS_UNIMPLEMENTED) {
+        polarys_error_clear(err); /* a node that keeps no slots */
+        code = POLARYS_OK;
+    }
+    boot->has_slot = code == POLARYS_OK;
+    return code;
+}
+
 static enum polarys_code fetch_once(struct boot *boot, struct fetch *fetch,
                                     struct polarys_error *err)
 {
     enum polarys_code code = peer_get(boot, err);
+    if (code == POLARYS_OK) {
+        code = slot_make(boot, err);
+    }
     if (code == POLARYS_OK) {
         code = fetch_run(fetch, boot->peer, &boot->arena, err);
     }
@@ -195,6 +225,7 @@ static enum polarys_code store_fetch(struct boot *boot, struct polarys_error *er
     polarys_log(POLARYS_LOG_INFO, "replica", "there is no store here yet: copying that of %s",
                 boot->config->follow);
     for (unsigned anew = 0; code == POLARYS_OK; anew++) {
+        boot->has_slot = false;
         code = files_remove_tree(partial, err);
         if (code == POLARYS_OK) {
             code = files_make_dir(partial, err);

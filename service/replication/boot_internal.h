@@ -19,6 +19,7 @@ struct boot {
 
     struct backoff backoff; /* synchronises itself; stopped: the start is cancelled */
     int lock_fd;            /* -1: not taken */
+    bool has_slot; /* the log from before the copy on is kept for this node, where slots are */
     struct proto_memory memory;
     struct proto_arena arena;
 

@@ -292,6 +292,8 @@ TEST_F(BootTest, ANewFollowerCopiesTheStoreOverABrokenConnection)
     EXPECT_TRUE(node_->is_follower);
     EXPECT_EQ(Get(node_->db, "t", "a"), "1");
     EXPECT_EQ(polarys_db_version(node_->db), primary_->Version());
+    EXPECT_EQ(primary_->calls[0], "CreateSlot") << "the log behind the copy is kept from before it";
+    EXPECT_EQ(primary_->calls[1], "Bootstrap");
     EXPECT_FALSE(fs::exists(Path("bootstrap.partial")));
     EXPECT_EQ(ReadRole().step, ROLE_FOLLOWING);
     EXPECT_STREQ(ReadRole().follows, "127.0.0.1:1");
