@@ -329,6 +329,19 @@ static void all_close(struct control *control)
     connections_destroy(control->connections);
 }
 
+/* libev keeps the watchers of signals beside its loops, and unblocks what it no longer watches. */
+static void signals_release(struct control *control)
+{
+    struct ev_signal *watchers[] = {&control->on_term, &control->on_int, &control->on_hup};
+    sigset_t released;
+    (void)sigemptyset(&released);
+    for (size_t i = 0; i < sizeof(watchers) / sizeof(watchers[0]); i++) {
+        (void)sigaddset(&released, watchers[i]->signum);
+        ev_signal_stop(control->loop, watchers[i]);
+    }
+    (void)pthread_sigmask(SIG_BLOCK, &released, NULL);
+}
+
 /* Once up and down; *is_restarting: and up again. */
 static int control_run_once(const struct config *config, int argc, const char *const *argv,
                             bool *is_restarting)
@@ -350,6 +363,7 @@ static int control_run_once(const struct config *config, int argc, const char *c
         server_phase_set(control.server, SERVER_STOPPING);
     }
     all_close(&control);
+    signals_release(&control);
     ev_loop_destroy(control.loop);
     *is_restarting = control.is_restarting && !control.has_failed;
     polarys_log(POLARYS_LOG_INFO, "server", *is_restarting ? "starting anew" : "stopped");
