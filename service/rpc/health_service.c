@@ -4,6 +4,7 @@
  * has. A watch looks about every 100 ms and sends a change once.
  */
 #include "grpc/health/v1/health.pb-c.h"
+#include "service/replication/follower.h"
 #include "service/rpc/handlers.h"
 #include "service/rpc/response.h"
 #include "service/server/server.h"
@@ -33,7 +34,10 @@ static int status_of(const struct call *call)
     if (!is_known) {
         return UNKNOWN_SERVICE;
     }
-    return server_phase_get(call->server) == SERVER_SERVING ? IS_SERVING : IS_NOT_SERVING;
+    return server_phase_get(call->server) == SERVER_SERVING &&
+                   follower_is_ready(call->server->follower)
+               ? IS_SERVING
+               : IS_NOT_SERVING;
 }
 
 static grpc_slice status_response(int status)
