@@ -4,11 +4,14 @@
 
 #include <sys/stat.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <set>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "tests/support/temp_dir.h"
 
@@ -268,6 +271,46 @@ TEST_F(CopyStore, MakesCopiesThatOpenWithWhatWasWrittenBefore)
         << err_.message;
     polarys_document_release(&document);
     EXPECT_EQ(polarys_db_close(restored, 10000, &err_), POLARYS_OK) << err_.message;
+}
+
+TEST_F(CopyStore, ServesManyThreadsAtOnce)
+{
+    std::atomic<uint64_t> now{1};
+    std::atomic<int> made_count{0};
+    std::atomic<int> found_count{0};
+    auto work = [&](int thread) {
+        polarys_error err = {};
+        for (int i = 0; i < 6; i++) {
+            copy *made = nullptr;
+            polarys_code code = copy_store_make(store_, now++, nullptr, &made, &err);
+            if (code == POLARYS_TOO_MANY_CALLS) {
+                polarys_error_clear(&err);
+                continue;
+            }
+            ASSERT_EQ(code, POLARYS_OK) << err.message;
+            made_count++;
+            copy *found = nullptr;
+            ASSERT_EQ(copy_store_acquire(store_, slice_make(made->id, COPY_ID_SIZE), &found, &err),
+                      POLARYS_OK);
+            found_count += found == made;
+            copy_store_release(store_, found, (i + thread) % 2 == 0, now++);
+            copy_store_release(store_, made, true, now++);
+            copy_store_sweep(store_, now++ + 11 * kMinuteNs);
+        }
+    };
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; i++) {
+        threads.emplace_back(work, i);
+    }
+    for (std::thread &each : threads) {
+        each.join();
+    }
+    EXPECT_GT(made_count.load(), 0);
+    EXPECT_EQ(found_count.load(), made_count.load());
+    EXPECT_LE(copy_store_count(store_), static_cast<size_t>(COPIES_MAX));
+    copy_store_destroy(store_);
+    store_ = nullptr;
+    EXPECT_EQ(Directories(), 0u);
 }
 
 TEST(CopyFiles, RefusesWhatIsNoFile)
