@@ -10,6 +10,7 @@
 
 #include "engine/engine_internal.h"
 #include "engine/engine_replica.h"
+#include "engine/slots.h"
 #include "engine/watch_hub.h"
 
 void db_destroy(struct polarys_db *db)
@@ -19,6 +20,7 @@ void db_destroy(struct polarys_db *db)
     db_callbacks_end(db);
     commit_close(db->commit);
     watch_hub_close(db->watches);
+    slots_close(db->slots);
     feed_close(db->feed);
     wal_close(db->wal);
     tree_close(db->tree);
@@ -109,6 +111,7 @@ enum polarys_code polarys_db_close(struct polarys_db *db, uint32_t timeout_ms,
     pending_wait(db);
     watch_hub_stop(db->watches);
     db_tick_stop(db);
+    slots_save(db->slots);
     enum polarys_code code = close_steps(db, timeout_ms, err);
     if (code != POLARYS_OK) {
         code = polarys_wrap(err, code, "close store %.200s", db->dir);

@@ -23,18 +23,36 @@ void db_event_wait(struct polarys_db *db, uint64_t timeout_ns)
     mutex_unlock(&db->event_mutex);
 }
 
+/* What is not needed: flushed, and out of the history window, from any version of which a watch may resume. */
+static uint64_t log_past_version(struct polarys_db *db, uint64_t flushed_version)
+{
+    struct snapshots_stats snapshots;
+    snapshots_stats_get(db->snapshots, &snapshots);
+    return snapshots.history_start < flushed_version ? snapshots.history_start : flushed_version;
+}
+
+uint64_t db_log_needed_segment(struct polarys_db *db)
+{
+    struct wal_place place;
+    struct wal_stats stats;
+    struct polarys_error err = POLARYS_ERROR_INIT;
+    wal_stats_get(db->wal, &stats);
+    if (stats.segment_count == 0) {
+        return 0;
+    }
+    uint64_t version = log_past_version(db, tree_flushed_version(db->tree));
+    return wal_place_find(db->wal, version, &place, &err) == POLARYS_OK ? place.segment_id
+                                                                        : stats.oldest_segment_id;
+}
+
 /*
- * What is flushed goes, but for the history window: a watch may resume from any version in it. The log of the
- * window takes more room than the versions do, so history_keep_bytes bounds it by itself.
+ * What is not needed goes. The log of the history window takes more room than the versions do, so
+ * history_keep_bytes bounds it by itself.
  */
 static enum polarys_code log_prune(struct polarys_db *db, struct polarys_error *err)
 {
-    struct snapshots_stats snapshots;
     uint64_t flushed_version = tree_flushed_version(db->tree);
-    snapshots_stats_get(db->snapshots, &snapshots);
-    uint64_t version =
-        snapshots.history_start < flushed_version ? snapshots.history_start : flushed_version;
-    enum polarys_code code = wal_prune(db->wal, version, err);
+    enum polarys_code code = wal_prune(db->wal, log_past_version(db, flushed_version), err);
     return code == POLARYS_OK
                ? wal_prune_beyond(db->wal, flushed_version, db->settings.history_keep_bytes, err)
                : code;
@@ -97,6 +115,11 @@ void db_flushed(void *context, uint64_t flushed_version)
     struct polarys_db *db = context;
     (void)flushed_version;
     atomic_store(&db->last_flush_ns, clock_monotonic_ns(db->clock));
+    db_prune_want(db);
+}
+
+void db_prune_want(struct polarys_db *db)
+{
     /* Counted first and looked at then, while db_callbacks_end does it the other way round. */
     atomic_fetch_add(&db->callback_count, 1);
     if (atomic_load(&db->is_log_open)) {

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "engine/engine_internal.h"
+#include "engine/slots.h"
 #include "engine/watch_hub.h"
 
 static const char lock_name[] = "LOCK";
@@ -302,6 +303,9 @@ static enum polarys_code store_open(struct polarys_db *db, struct manifest *take
     code = tree_get_open(db, take_manifest, err);
     if (code == POLARYS_OK) {
         code = db_log_open(db, before, err);
+    }
+    if (code == POLARYS_OK) {
+        code = slots_open(db, &db->slots, err);
     }
     free(before);
     return code == POLARYS_OK ? catalog_open(db, err) : code;

@@ -23,7 +23,10 @@ enum {
     DISK_RESERVE_SMALL = 4 << 20,
     SMALL_STORE_MEMORY = 128 << 20, /* below this memory limit a store counts as small */
     HISTORY_KEEP_DEFAULT_MS = 600000,
+    SLOT_IDLE_DEFAULT_MS = 86400000,
 };
+
+#define SLOT_BYTES_DEFAULT (UINT64_C(16) << 30)
 
 void polarys_db_options_init(struct polarys_db_options *options)
 {
@@ -44,6 +47,8 @@ void polarys_db_options_init(struct polarys_db_options *options)
         .request_id_keep_ms = REQUEST_ID_KEEP_DEFAULT_MS,
         .range_delete_max = RANGE_DELETE_DEFAULT_MAX,
         .disk_reserve_bytes = DISK_RESERVE_DEFAULT,
+        .slot_bytes_max = SLOT_BYTES_DEFAULT,
+        .slot_idle_timeout_ms = SLOT_IDLE_DEFAULT_MS,
     };
 }
 
@@ -74,6 +79,8 @@ static enum polarys_code ranges_check(const struct polarys_db_options *options,
         {"history_keep_bytes", options->history_keep_bytes, 0, UINT64_C(1) << 60},
         {"save_interval_ms", options->save_interval_ms, 0, UINT64_C(1) << 50},
         {"disk_reserve_bytes", options->disk_reserve_bytes, 0, UINT64_C(1) << 40},
+        {"slot_bytes_max", options->slot_bytes_max, 1, UINT64_C(1) << 60},
+        {"slot_idle_timeout_ms", options->slot_idle_timeout_ms, 0, UINT64_C(1) << 40},
         {"wal_sync", (uint64_t)options->wal_sync, 0, POLARYS_LOG_SYNC_DSYNC},
         {"log_role", (uint64_t)options->log_role, 0, POLARYS_LOG_ROLE_THREAD},
     };
@@ -174,6 +181,8 @@ enum polarys_code db_settings_make(const struct polarys_db_options *options,
         .disk_reserve_bytes = disk_reserve_make(options),
         .min_version = options->min_version,
         .is_follower = options->is_follower,
+        .slot_bytes_max = options->slot_bytes_max,
+        .slot_idle_timeout_ms = options->slot_idle_timeout_ms,
     };
     return memtable_bytes_make(options, &settings->memtable_bytes, err);
 }

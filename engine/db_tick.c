@@ -5,6 +5,7 @@
  */
 #include "engine/engine_internal.h"
 #include "engine/request_ids.h"
+#include "engine/slots.h"
 #include "engine/watch_hub.h"
 
 static void save_when_due(struct polarys_db *db, uint64_t now_ns)
@@ -33,6 +34,7 @@ static void tick_do(struct polarys_db *db)
         db_memory_trim(db);
     }
     watch_hub_tick(db->watches);
+    slots_tick(db->slots, now_ns);
     request_ids_count_once(db);
     if (now_ns - db->swept_ns >= DB_SWEEP_NS && !commit_is_follower(db->commit)) {
         db->swept_ns = now_ns;

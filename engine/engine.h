@@ -95,9 +95,11 @@ struct polarys_db_options {
     uint32_t request_id_keep_ms; /* 600,000 */
     uint32_t
         range_delete_max; /* documents of one atomic range delete on an indexed table: 10,000 */
-    uint64_t disk_reserve_bytes; /* ballast and low-water mark: 64 MiB, 4 MiB in small stores */
-    uint64_t min_version;        /* refuse a store that ends below it (rollback check): 0 */
-    bool is_follower;            /* open it to follow its primary: engine_replica.h */
+    uint64_t disk_reserve_bytes;   /* ballast and low-water mark: 64 MiB, 4 MiB in small stores */
+    uint64_t min_version;          /* refuse a store that ends below it (rollback check): 0 */
+    bool is_follower;              /* open it to follow its primary: engine_replica.h */
+    uint64_t slot_bytes_max;       /* log kept for one slot (engine_slots.h): 16 GiB */
+    uint64_t slot_idle_timeout_ms; /* a slot that nobody uses is lost after; 0: never. 86,400,000 */
 
     /* For tests: replaces files, time, randomness and background threads. NULL: the system's. */
     struct vfs *vfs;

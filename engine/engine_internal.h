@@ -64,6 +64,8 @@ struct db_settings {
     uint64_t disk_reserve_bytes;
     uint64_t min_version;
     bool is_follower;
+    uint64_t slot_bytes_max;
+    uint64_t slot_idle_timeout_ms;
 };
 
 /* Where what is written comes from. Immutable; old ones live as long as the handle, for they are borrowed. */
@@ -74,6 +76,7 @@ struct db_origin {
 };
 
 struct db_follow;
+struct slots;
 
 struct polarys_db {
     /* Immutable after open. */
@@ -94,6 +97,7 @@ struct polarys_db {
     struct wal *wal;
     struct feed *feed;
     struct watch_hub *watches;
+    struct slots *slots; /* slots.h */
     struct commit_path *commit;
     _Atomic(struct db_origin *) origin; /* replaced by promotions and by what is followed */
     struct db_follow *follow;           /* NULL: opened as a primary */
@@ -245,6 +249,10 @@ NODISCARD enum polarys_code db_disk_allow_put(struct polarys_db *db, struct pola
 enum polarys_code db_is_durable(void *context, uint64_t version, struct polarys_error *err);
 void db_flushed(void *context, uint64_t flushed_version);
 void db_room_made(void *context);
+/* The oldest segment that is kept but for slots and pins; 0 in a follower without log. */
+uint64_t db_log_needed_segment(struct polarys_db *db);
+/* Prunes the log soon, in the background. Any thread. */
+void db_prune_want(struct polarys_db *db);
 /* Runs the prune task. */
 void db_prune_run(struct task *task);
 /* From now on no callback of the tree touches log or commit path; waits for those under way and for the

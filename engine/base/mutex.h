@@ -29,6 +29,7 @@ enum mutex_rank {
     MUTEX_RANK_WATCH_HUB = 34,
     MUTEX_RANK_LOCK_STRIPE = 35,
     MUTEX_RANK_WATCH = 36, /* one watch's queue */
+    MUTEX_RANK_SLOTS = 38,
     MUTEX_RANK_SNAPSHOTS = 40,
     MUTEX_RANK_COMMIT_ROLE = 50,
     MUTEX_RANK_COMMIT_QUEUE = 60,

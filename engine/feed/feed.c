@@ -40,7 +40,7 @@ void feed_close(struct feed *feed)
         return;
     }
     mutex_lock(&feed->mutex);
-    POLARYS_ASSERT(feed->reader_count == 0);
+    POLARYS_ASSERT(feed->reader_count == 0 && feed->watcher_count == 0);
     while (feed->is_dispatching) {
         (void)executor_wait(feed->executor, &feed->idle, &feed->mutex, UINT64_C(1000000));
     }
@@ -54,6 +54,14 @@ void feed_close(struct feed *feed)
 uint64_t feed_durable_version(struct feed *feed)
 {
     return atomic_load(&feed->durable_version);
+}
+
+void feed_end_get(struct feed *feed, struct wal_position *end, uint64_t *version)
+{
+    mutex_lock(&feed->mutex);
+    *end = feed->durable_end;
+    *version = atomic_load(&feed->durable_version);
+    mutex_unlock(&feed->mutex);
 }
 
 uint64_t feed_memory_bytes(struct feed *feed)

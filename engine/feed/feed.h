@@ -66,6 +66,9 @@ uint64_t feed_durable_version(struct feed *feed);
 /* Bytes of frames kept in memory. Any thread. */
 uint64_t feed_memory_bytes(struct feed *feed);
 
+/* The durable end of the log, and the last version before it. Any thread. */
+void feed_end_get(struct feed *feed, struct wal_position *end, uint64_t *version);
+
 /* One thread at a time uses a reader. */
 struct feed_reader;
 
@@ -76,6 +79,15 @@ struct feed_reader;
  */
 NODISCARD enum polarys_code feed_reader_open(struct feed *feed, uint64_t version,
                                              struct feed_reader **out, struct polarys_error *err);
+/*
+ * One that reads nothing and is only told of frames above the version that was waited for last: it costs the log
+ * role no copies. feed_reader_next is not for it. Errors: TOO_MANY_CALLS, NO_MEMORY.
+ */
+NODISCARD enum polarys_code feed_watcher_open(struct feed *feed, struct feed_reader **out,
+                                              struct polarys_error *err);
+/* As feed_reader_wait, for frames above `version`. */
+bool feed_watcher_wait(struct feed_reader *reader, uint64_t version, void (*ready)(void *context),
+                       void *context);
 /* Its callback is not under way when this returns, and is not called any more. Accepts NULL. */
 void feed_reader_close(struct feed_reader *reader);
 

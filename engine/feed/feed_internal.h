@@ -53,6 +53,7 @@ struct feed {
     struct feed_landmark landmarks[FEED_LANDMARKS_MAX]; /* ascending */
     size_t landmark_count;
     size_t reader_count;
+    size_t watcher_count;
     struct feed_reader *first_waiter;
     bool is_dispatching;        /* the task is queued or runs */
     struct feed_reader *called; /* its callback is under way */
@@ -63,6 +64,7 @@ struct feed {
 struct feed_reader {
     /* Immutable. */
     struct feed *feed;
+    bool is_watcher; /* reads nothing */
 
     /* Of the thread that reads. */
     uint64_t version;

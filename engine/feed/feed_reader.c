@@ -61,8 +61,9 @@ void feed_reader_close(struct feed_reader *reader)
     while (feed->called == reader) {
         (void)executor_wait(feed->executor, &feed->idle, &feed->mutex, UINT64_C(1000000));
     }
-    POLARYS_ASSERT(feed->reader_count > 0);
-    feed->reader_count--;
+    size_t *count = reader->is_watcher ? &feed->watcher_count : &feed->reader_count;
+    POLARYS_ASSERT(*count > 0);
+    --*count;
     if (feed->reader_count == 0) {
         feed_ring_clear_locked(feed);
     }
@@ -98,6 +99,37 @@ bool feed_reader_wait(struct feed_reader *reader, void (*ready)(void *context), 
     }
     mutex_unlock(&feed->mutex);
     return must_wait;
+}
+
+enum polarys_code feed_watcher_open(struct feed *feed, struct feed_reader **out,
+                                    struct polarys_error *err)
+{
+    *out = NULL;
+    struct feed_reader *reader = calloc(1, sizeof(*reader));
+    if (reader == NULL) {
+        return polarys_fail(err, POLARYS_NO_MEMORY, "no memory to watch the log");
+    }
+    reader->feed = feed;
+    reader->is_watcher = true;
+    mutex_lock(&feed->mutex);
+    bool is_full = feed->watcher_count == FEED_READERS_MAX;
+    feed->watcher_count += is_full ? 0 : 1;
+    mutex_unlock(&feed->mutex);
+    if (is_full) {
+        free(reader);
+        return polarys_fail(err, POLARYS_TOO_MANY_CALLS, "%d watchers of the log",
+                            FEED_READERS_MAX);
+    }
+    *out = reader;
+    return POLARYS_OK;
+}
+
+bool feed_watcher_wait(struct feed_reader *reader, uint64_t version, void (*ready)(void *context),
+                       void *context)
+{
+    POLARYS_ASSERT(reader->is_watcher);
+    reader->version = version;
+    return feed_reader_wait(reader, ready, context);
 }
 
 /* ---- from files ---- */

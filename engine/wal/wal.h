@@ -191,6 +191,18 @@ enum polarys_code wal_prune_beyond(struct wal *wal, uint64_t version, uint64_t k
 void wal_pin(struct wal *wal, uint64_t segment_id, uint64_t *pin_id);
 void wal_unpin(struct wal *wal, uint64_t pin_id);
 
+enum wal_keeper { WAL_KEEPER_SLOTS, WAL_KEEPER_CALLER, WAL_KEEPERS };
+
+/*
+ * Keeps every segment from `segment_id` on, beside the pins, until the keeper calls again; 0: none. It does not wait
+ * for one that is just being let go of: a pin afterwards tells. Any thread.
+ */
+void wal_keep_from(struct wal *wal, enum wal_keeper keeper, uint64_t segment_id);
+/* Bytes of log between two positions, headers and padding included; segments that are gone count nothing.
+ * Any thread. */
+uint64_t wal_bytes_between(struct wal *wal, const struct wal_position *from,
+                           const struct wal_position *to);
+
 struct wal_stats {
     uint64_t segment_count;
     uint64_t bytes; /* of the segments in use, padding included */

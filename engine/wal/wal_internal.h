@@ -32,6 +32,7 @@ struct wal_segment {
     uint64_t first_version;
     uint64_t last_version; /* 0 when not known: written before this open, or nothing in it yet */
     uint64_t file_bytes;
+    uint64_t valid_bytes; /* to the end of its last frame; 0: it is the one being written */
 };
 
 struct wal_pin {
@@ -89,9 +90,10 @@ struct wal {
     struct condition retired;     /* it became 0 */
     struct wal_pin pins[WAL_PINS_MAX];
     uint64_t pin_id_next;
-    uint64_t shared_pin_count;      /* pins that found no place of their own */
-    uint64_t shared_pin_segment_id; /* the lowest of theirs */
-    struct wal_stats stats;         /* counters only */
+    uint64_t shared_pin_count;              /* pins that found no place of their own */
+    uint64_t shared_pin_segment_id;         /* the lowest of theirs */
+    uint64_t keep_segment_ids[WAL_KEEPERS]; /* segments from here on stay; 0: none */
+    struct wal_stats stats;                 /* counters only */
 
     struct task prepare_task;
 };
@@ -130,6 +132,9 @@ NODISCARD enum polarys_code wal_dir_make(struct wal *wal, struct polarys_error *
 /* Lists the directory, takes over its spares, and checks that the log ends where the caller says. */
 NODISCARD enum polarys_code wal_state_load(struct wal *wal, const struct wal_position *end,
                                            struct polarys_error *err);
+
+/* wal_tail.c. False when the segment is not in the log any more. *successor_id is 0 when it is the newest. */
+bool wal_segment_find(struct wal *wal, uint64_t segment_id, uint64_t *successor_id);
 
 /* wal_append.c */
 

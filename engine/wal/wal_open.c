@@ -121,6 +121,7 @@ static enum polarys_code segments_list(struct wal *wal, const struct wal_listing
     wal->segment_capacity = capacity;
     wal->segment_count = listing->segment_count;
     uint64_t first_version = UINT64_MAX;
+    uint64_t valid_bytes = 0;
     for (size_t i = listing->segment_count; i-- > 0;) {
         struct wal_segment *segment = &wal->segments[i];
         struct wal_header header;
@@ -128,8 +129,10 @@ static enum polarys_code segments_list(struct wal *wal, const struct wal_listing
         segment->segment_id = listing->segment_ids[i];
         enum polarys_code code = wal_header_read(wal->options.vfs, wal->dir, segment->segment_id,
                                                  &header, &segment->file_bytes, &ignored);
+        segment->valid_bytes = valid_bytes;
         if (code == POLARYS_OK) {
             first_version = header.first_version;
+            valid_bytes = header.predecessor.offset;
         } else if (code == POLARYS_IO || code == POLARYS_NO_MEMORY) {
             *err = ignored;
             return code;

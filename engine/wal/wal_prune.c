@@ -17,6 +17,10 @@
 static uint64_t pinned_lowest_locked(const struct wal *wal)
 {
     uint64_t lowest = wal->shared_pin_count > 0 ? wal->shared_pin_segment_id : UINT64_MAX;
+    for (size_t i = 0; i < WAL_KEEPERS; i++) {
+        uint64_t kept_id = wal->keep_segment_ids[i];
+        lowest = kept_id != 0 && kept_id < lowest ? kept_id : lowest;
+    }
     for (size_t i = 0; i < WAL_PINS_MAX; i++) {
         if (wal->pins[i].pin_id != 0 && wal->pins[i].segment_id < lowest) {
             lowest = wal->pins[i].segment_id;
@@ -154,6 +158,39 @@ enum polarys_code wal_prune_beyond(struct wal *wal, uint64_t version, uint64_t k
     }
     wal_prepare_start(wal);
     return code;
+}
+
+void wal_keep_from(struct wal *wal, enum wal_keeper keeper, uint64_t segment_id)
+{
+    mutex_lock(&wal->mutex);
+    wal->keep_segment_ids[keeper] = segment_id;
+    mutex_unlock(&wal->mutex);
+}
+
+/* Bytes of the segment in which the log lies. */
+static uint64_t segment_bytes_locked(const struct wal *wal, const struct wal_segment *segment)
+{
+    bool is_newest = segment->segment_id == wal->end.segment_id;
+    return is_newest ? wal->end.offset : segment->valid_bytes;
+}
+
+uint64_t wal_bytes_between(struct wal *wal, const struct wal_position *from,
+                           const struct wal_position *to)
+{
+    uint64_t bytes = 0;
+    mutex_lock(&wal->mutex);
+    for (size_t i = 0; i < wal->segment_count; i++) {
+        const struct wal_segment *segment = &wal->segments[i];
+        if (segment->segment_id >= from->segment_id && segment->segment_id <= to->segment_id) {
+            uint64_t end = segment->segment_id == to->segment_id
+                               ? to->offset
+                               : segment_bytes_locked(wal, segment);
+            uint64_t start = segment->segment_id == from->segment_id ? from->offset : 0;
+            bytes += end > start ? end - start : 0;
+        }
+    }
+    mutex_unlock(&wal->mutex);
+    return bytes;
 }
 
 void wal_pin(struct wal *wal, uint64_t segment_id, uint64_t *pin_id)

@@ -179,11 +179,15 @@ static void segment_install(struct wal *wal, const struct wal_header *header,
     wal->ordinal_next = WAL_ORDINAL_FIRST;
     mutex_lock(&wal->mutex);
     POLARYS_ASSERT(wal->segment_count < wal->segment_capacity);
+    if (wal->segment_count > 0) {
+        wal->segments[wal->segment_count - 1].valid_bytes = wal->end.offset;
+    }
     struct wal_segment *segment = &wal->segments[wal->segment_count++];
     segment->segment_id = header->segment_id;
     segment->first_version = header->first_version;
     segment->last_version = 0;
     segment->file_bytes = header->file_bytes;
+    segment->valid_bytes = 0;
     wal->end.segment_id = header->segment_id;
     wal->end.offset = WAL_SEGMENT_HEADER_SIZE;
     memcpy(wal->end.tag, header->tag, AEAD_TAG_SIZE);

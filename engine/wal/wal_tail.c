@@ -95,8 +95,7 @@ void wal_tail_pause(struct wal_tail *tail)
     tail->successor_id = 0;
 }
 
-/* False when the segment is not in the log any more. *successor_id is 0 when it is the newest. */
-static bool segment_find(struct wal *wal, uint64_t segment_id, uint64_t *successor_id)
+bool wal_segment_find(struct wal *wal, uint64_t segment_id, uint64_t *successor_id)
 {
     bool is_found = false;
     *successor_id = 0;
@@ -129,7 +128,7 @@ static enum polarys_code successor_look(struct wal_tail *tail, struct polarys_er
     if (tail->successor_id != 0) {
         return POLARYS_OK;
     }
-    bool is_there = segment_find(tail->wal, tail->place.segment_id, &successor_id);
+    bool is_there = wal_segment_find(tail->wal, tail->place.segment_id, &successor_id);
     POLARYS_ASSERT(is_there); /* pinned */
     if (successor_id == 0) {
         return POLARYS_OK;
@@ -171,7 +170,7 @@ static enum polarys_code segment_open(struct wal_tail *tail, struct polarys_erro
     uint64_t successor_id;
     struct wal *wal = tail->wal;
     wal_pin(wal, tail->place.segment_id, &tail->pin_id);
-    if (!segment_find(wal, tail->place.segment_id, &successor_id)) {
+    if (!wal_segment_find(wal, tail->place.segment_id, &successor_id)) {
         wal_unpin(wal, tail->pin_id);
         return polarys_fail(err, POLARYS_HISTORY_PRUNED,
                             "log segment %" PRIu64 " was pruned while it was still to be read",
