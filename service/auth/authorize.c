@@ -11,8 +11,8 @@ static void *observer_context;
 
 const char *authorize_action_name(enum authorize_action action)
 {
-    static const char *const names[] = {"none",   "probe", "read",    "write",
-                                        "schema", "list",  "monitor", "operate"};
+    static const char *const names[] = {"none", "probe",   "read",    "write",    "schema",
+                                        "list", "monitor", "operate", "replicate"};
     if ((unsigned)action >= sizeof(names) / sizeof(names[0])) {
         return "unknown";
     }

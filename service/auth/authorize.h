@@ -20,10 +20,11 @@ enum authorize_action {
     AUTHORIZE_PROBE, /* health and reflection: no data */
     AUTHORIZE_READ,
     AUTHORIZE_WRITE,
-    AUTHORIZE_SCHEMA,  /* databases and tables come and go */
-    AUTHORIZE_LIST,    /* names of databases and tables */
-    AUTHORIZE_MONITOR, /* status and limits */
-    AUTHORIZE_OPERATE, /* flush, compact, drain and the like */
+    AUTHORIZE_SCHEMA,    /* databases and tables come and go */
+    AUTHORIZE_LIST,      /* names of databases and tables */
+    AUTHORIZE_MONITOR,   /* status and limits */
+    AUTHORIZE_OPERATE,   /* flush, compact, drain and the like */
+    AUTHORIZE_REPLICATE, /* the whole log and the whole store */
 };
 
 /* What an action is done to. NULL or empty parts: the whole level above. Borrowed. */

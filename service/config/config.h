@@ -102,6 +102,8 @@ struct config {
     uint64_t request_id_keep_ms;
     uint64_t range_delete_max;
     uint64_t disk_reserve_bytes;
+    uint64_t slot_bytes_max;
+    uint64_t slot_idle_timeout_ms;
 
     /* Beside the settings. */
     char config_file[CONFIG_TEXT_MAX];

@@ -172,5 +172,7 @@ void config_engine_options(const struct config *config, struct polarys_db_option
     options->request_id_keep_ms = (uint32_t)config->request_id_keep_ms;
     options->range_delete_max = (uint32_t)config->range_delete_max;
     options->disk_reserve_bytes = config->disk_reserve_bytes;
+    options->slot_bytes_max = config->slot_bytes_max;
+    options->slot_idle_timeout_ms = config->slot_idle_timeout_ms;
     options->min_version = config->min_version;
 }

@@ -140,6 +140,10 @@ static const struct config_setting settings[] = {
            "documents of one range delete on a table with indexes"),
     NUMBER(disk_reserve_bytes, CONFIG_BYTES, disk_reserve_bytes, "64MiB", "4MiB", 0, 1024 * GIB,
            "free disk space below which writes are refused"),
+    NUMBER(slot_bytes_max, CONFIG_BYTES, slot_bytes_max, "16GiB", NULL, MIB, 1024 * GIB * 1024,
+           "log that is kept for one slot of a follower; beyond it the slot is lost"),
+    NUMBER(slot_idle_timeout, CONFIG_MS, slot_idle_timeout_ms, "24h", NULL, 0, 31536000000,
+           "time after which a slot that nobody uses is lost; 0: never"),
 };
 
 _Static_assert(sizeof(settings) / sizeof(settings[0]) <= CONFIG_SETTINGS_MAX,

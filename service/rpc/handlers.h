@@ -65,6 +65,13 @@ void replication_bootstrap(struct call *call);
 /* BackupService */
 void backup_stream_backup(struct call *call);
 
+/* ReplicationService */
+void replication_handshake(struct call *call);
+void replication_create_slot(struct call *call);
+void replication_list_slots(struct call *call);
+void replication_drop_slot(struct call *call);
+void replication_tail_log(struct call *call);
+
 /* AdminService */
 void admin_get_status(struct call *call);
 void admin_get_server_info(struct call *call);

@@ -213,6 +213,17 @@ static const struct method methods[] = {
     {BACKUP "StreamBackup", METHOD_STREAM, AUTHORIZE_OPERATE, 0,
      &polarys__v1__stream_backup_request__descriptor, backup_stream_backup, FIELDS_NONE},
 
+    {REPLICATION "Handshake", METHOD_BLOCKING, AUTHORIZE_REPLICATE, 0,
+     &polarys__v1__handshake_request__descriptor, replication_handshake, FIELDS_NONE},
+    {REPLICATION "CreateSlot", METHOD_BLOCKING, AUTHORIZE_REPLICATE, 0,
+     &polarys__v1__create_slot_request__descriptor, replication_create_slot, FIELDS_NONE},
+    {REPLICATION "ListSlots", METHOD_BLOCKING, AUTHORIZE_MONITOR, 0,
+     &polarys__v1__list_slots_request__descriptor, replication_list_slots, FIELDS_NONE},
+    {REPLICATION "DropSlot", METHOD_BLOCKING, AUTHORIZE_REPLICATE, 0,
+     &polarys__v1__drop_slot_request__descriptor, replication_drop_slot, FIELDS_NONE},
+    {REPLICATION "TailLog", METHOD_BIDI, AUTHORIZE_REPLICATE, 0, NULL, replication_tail_log,
+     FIELDS_NONE},
+
     {ADMIN "GetStatus", METHOD_BLOCKING, AUTHORIZE_MONITOR, METHOD_WHILE_DRAINING,
      &polarys__v1__get_status_request__descriptor, admin_get_status, FIELDS_NONE},
     {ADMIN "GetServerInfo", METHOD_UNARY, AUTHORIZE_MONITOR, METHOD_WHILE_DRAINING,

@@ -47,6 +47,7 @@ struct server_control {
 struct bulk_sessions;
 struct copy_store;
 struct follower;
+struct group;
 struct reflection_index;
 
 struct server {
@@ -66,6 +67,7 @@ struct server {
     struct bulk_sessions *bulk_sessions;
     struct copy_store *copies;
     struct follower *follower; /* NULL: the node never followed another since its start; borrowed */
+    struct group *group;
     struct reflection_index *reflection;
 
     /* Synchronise themselves; atomic. */

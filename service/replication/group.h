@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The group of this node: who follows it directly, how far each is, and how far a quorum of them is.
+ *
+ * N counts this node and its members: replicas that tail it now or that have a slot. q is N / 2 rounded down. Observers,
+ * archives and decoded tails are never counted, and neither is who follows a follower. A version is stable when it is
+ * durable here and on q members.
+ */
+#ifndef SERVICE_REPLICATION_GROUP_H
+#define SERVICE_REPLICATION_GROUP_H
+
+#include "engine/engine_slots.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+    GROUP_TAILS_MAX = 256,                                       /* tails under way, of all kinds */
+    GROUP_MEMBERS_MAX = 2 * GROUP_TAILS_MAX + POLARYS_SLOTS_MAX, /* that are remembered */
+};
+
+struct group;
+struct group_tail;
+
+/* `db` outlives it. Errors: NO_MEMORY. */
+NODISCARD enum polarys_code group_create(struct polarys_db *db, struct group **out,
+                                         struct polarys_error *err);
+/* REQUIRES: no tail. Accepts NULL. */
+void group_destroy(struct group *group);
+
+/* A tail begins; `is_counted`: it is a replica's, in sealed frames. Any thread. Errors: TOO_MANY_CALLS, NO_MEMORY. */
+NODISCARD enum polarys_code group_join(struct group *group, const char *name, bool is_counted,
+                                       struct group_tail **out, struct polarys_error *err);
+/* Accepts NULL. Any thread. */
+void group_leave(struct group *group, struct group_tail *tail);
+/* What the follower has; never falls. One thread at a time for a tail. */
+void group_ack(struct group *group, struct group_tail *tail, uint64_t durable_version,
+               uint64_t applied_version);
+/* Slots were made or dropped. Any thread. */
+void group_slots_changed(struct group *group);
+
+/* The newest version that is durable here and on q members; never falls. Any thread; cheap. */
+uint64_t group_stable_version(struct group *group);
+/* The same of what can be read on q members. */
+uint64_t group_applied_version(struct group *group);
+
+/* N and q as they are now. */
+struct group_size {
+    uint32_t node_count;
+    uint32_t quorum;
+};
+void group_size_get(struct group *group, struct group_size *size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
