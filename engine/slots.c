@@ -34,6 +34,7 @@ struct slots {
 struct polarys_slot {
     struct slots *slots;
     uint64_t id;
+    char name[POLARYS_NAME_BYTES_MAX + 1];
 };
 
 /* ---- the table; all with the mutex held ---- */
@@ -301,7 +302,9 @@ static enum polarys_code name_check(const char *name, struct polarys_error *err)
 
 static enum polarys_code fail_not_found(const char *name, struct polarys_error *err)
 {
-    return polarys_fail(err, POLARYS_SLOT_NOT_FOUND, "there is no slot %s", name);
+    (void)polarys_fail(err, POLARYS_SLOT_NOT_FOUND, "there is no slot %s", name);
+    polarys_error_detail_set(err, "slot", "%s", name);
+    return POLARYS_SLOT_NOT_FOUND;
 }
 
 static enum polarys_code fail_lost(struct slots *slots, const char *name, struct polarys_error *err)
@@ -481,6 +484,7 @@ enum polarys_code polarys_slot_attach(struct polarys_db *db, const char *name,
     bool fits = is_found && polarys_log_bytes_between(db, from, &end) <= entry->bytes_max;
     if (fits) {
         *slot = (struct polarys_slot){.slots = slots, .id = entry->id};
+        memcpy(slot->name, entry->name, sizeof(slot->name));
         entry->attached_count++;
         entry->is_lost = false;
         entry->position = *from;
@@ -525,14 +529,10 @@ static enum polarys_code slot_touch(struct polarys_slot *slot,
                                     uint64_t applied_version, struct polarys_error *err)
 {
     struct slots *slots = slot->slots;
-    char name[POLARYS_NAME_BYTES_MAX + 1] = "";
     mutex_lock(&slots->mutex);
     struct slot_entry *entry = entry_of(slots, slot->id);
     bool is_there = entry != NULL;
     bool is_lost = is_there && entry->is_lost;
-    if (is_there) {
-        memcpy(name, entry->name, sizeof(name));
-    }
     if (is_there && !is_lost && durable != NULL) {
         if (is_before(&entry->position, durable)) {
             entry->position = *durable;
@@ -544,9 +544,9 @@ static enum polarys_code slot_touch(struct polarys_slot *slot,
     }
     mutex_unlock(&slots->mutex);
     if (!is_there) {
-        return polarys_fail(err, POLARYS_SLOT_NOT_FOUND, "the slot was dropped");
+        return fail_not_found(slot->name, err);
     }
-    return is_lost ? fail_lost(slots, name, err) : POLARYS_OK;
+    return is_lost ? fail_lost(slots, slot->name, err) : POLARYS_OK;
 }
 
 enum polarys_code polarys_slot_ack(struct polarys_slot *slot,

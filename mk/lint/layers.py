@@ -9,7 +9,7 @@ from common import GENERATED, INCLUDE, Report, code_only, files, line_of, read
 
 
 # What embedders include: the door of the engine, a header for each part.
-ENGINE_PUBLIC = {"engine/engine.h", *(f"engine/engine_{part}.h" for part in ("txn", "index", "query", "watch", "replica"))}
+ENGINE_PUBLIC = {"engine/engine.h", *(f"engine/engine_{part}.h" for part in ("txn", "index", "query", "watch", "replica", "log", "slots"))}
 
 
 def make_words(name: str) -> list[str]:

@@ -143,6 +143,10 @@ static int resource_name_print(char *name, size_t size, const char *type,
     if (strcmp(type, "transaction") == 0) {
         return snprintf(name, size, "%s/%s", database, part);
     }
+    if (strcmp(type, "slot") == 0) {
+        return snprintf(name, size, "%s",
+                        text_or_default(polarys_error_detail_find(err, "slot"), ""));
+    }
     if (strcmp(type, "index") == 0) {
         return snprintf(name, size, "%s/%s/%s", database, table, part);
     }

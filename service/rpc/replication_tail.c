@@ -7,11 +7,12 @@
  * held for one follower is one message. A follower that does not take it lets go of its segment, so that without a slot
  * it holds nothing.
  */
+#include "service/rpc/replication_tail.h"
+
 #include <stdlib.h>
 
 #include "service/rpc/handlers.h"
 #include "service/rpc/operation.h"
-#include "service/rpc/replication_tail.h"
 #include "service/server/check.h"
 #include "service/server/server.h"
 #include "service/server/timing.h"

@@ -22,6 +22,7 @@ import index_cases  # noqa: E402
 import kv_cases  # noqa: E402
 import limit_cases  # noqa: E402
 import query_cases  # noqa: E402
+import replication_cases  # noqa: E402
 import scan_cases  # noqa: E402
 import search_cases  # noqa: E402
 import standard_cases  # noqa: E402
@@ -31,7 +32,7 @@ import watch_cases  # noqa: E402
 from world import EXTRA, Record, World  # noqa: E402
 
 MODULES = [standard_cases, table_cases, kv_cases, scan_cases, bulk_cases, transaction_cases, index_cases, query_cases,
-           search_cases, watch_cases, backup_cases, general_cases, admin_cases, limit_cases, docs_cases]
+           search_cases, watch_cases, backup_cases, replication_cases, general_cases, admin_cases, limit_cases, docs_cases]
 
 
 def run(world, module, chosen):

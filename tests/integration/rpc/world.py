@@ -31,6 +31,8 @@ EXTRA = {
     "KEY_NOT_FOUND": ("NOT_FOUND", "ResourceInfo"), "TXN_NOT_FOUND": ("NOT_FOUND", "ResourceInfo"),
     "DATABASE_EXISTS": ("ALREADY_EXISTS", "ResourceInfo"), "TABLE_EXISTS": ("ALREADY_EXISTS", "ResourceInfo"),
     "KEY_EXISTS": ("ALREADY_EXISTS", "ResourceInfo"), "VERSION_MISMATCH": ("ABORTED", "PreconditionFailure"),
+    "SLOT_NOT_FOUND": ("NOT_FOUND", "ResourceInfo"), "LOG_PRUNED": ("OUT_OF_RANGE", None),
+    "NOT_PRIMARY": ("FAILED_PRECONDITION", "PreconditionFailure"),
     "WRONG_STORE": ("FAILED_PRECONDITION", "PreconditionFailure"),
     "HISTORY_DIVERGED": ("FAILED_PRECONDITION", "PreconditionFailure"),
     "FIELD_MISMATCH": ("FAILED_PRECONDITION", "PreconditionFailure"),
