@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 
+#include "service/replication/follower.h"
 #include "service/replication/group.h"
 #include "service/rpc/handlers.h"
 #include "service/rpc/replication_message.h"
@@ -42,13 +43,18 @@ void replication_handshake(struct call *call)
     Polarys__V1__ResponseHeader header;
     Polarys__V1__LogPosition end_message;
     struct polarys_log_position end;
+    char primary[CONFIG_TEXT_MAX] = "";
     uint8_t token[SERVER_TOKEN_SIZE];
+    if (follower_is_following(server->follower)) {
+        follower_primary_get(server->follower, primary);
+    }
     response_header_fill(server, polarys_db_version(server->db), token, &header);
     polarys_log_durable_position(server->db, &end);
     replication_position_fill(&end, &end_message);
     response.header = &header;
     response.keyring = (ProtobufCBinaryData){keyring_size, keyring};
     response.end = &end_message;
+    response.primary_address = (ProtobufCBinaryData){strlen(primary), (uint8_t *)primary};
     response.earliest_segment = polarys_log_earliest_segment(server->db);
     grpc_slice packed = response_pack(&response.base);
     free(keyring);

@@ -3,6 +3,8 @@
  * What a tail of the log does on executor threads: opening it, and reading files into the next message.
  */
 #include "service/rpc/replication_tail.h"
+
+#include "service/replication/follower.h"
 #include "service/server/check.h"
 #include "service/server/server.h"
 #include "service/server/timing.h"
@@ -126,8 +128,10 @@ void tail_work_close(struct tail_stream *stream)
 void tail_end_make(const struct tail_stream *stream, struct tail_end *end)
 {
     struct server *server = stream->call->server;
-    *end = (struct tail_end){.send_unix_ms = timing_wall_ms(),
-                             .stable_version = group_stable_version(server->group)};
+    *end = (struct tail_end){.send_unix_ms = timing_wall_ms(), .behind_bytes = 0};
     polarys_log_durable_position(server->db, &end->end);
+    end->stable_version = follower_is_following(server->follower)
+                              ? follower_stable_version(server->follower, end->end.version)
+                              : group_stable_version(server->group);
     end->behind_bytes = polarys_log_bytes_between(server->db, &stream->sent, &end->end);
 }
