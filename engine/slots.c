@@ -244,7 +244,9 @@ static const char *reason_to_lose(struct slots *slots, const struct slot_entry *
     if (polarys_log_bytes_between(slots->db, &entry->position, end) > entry->bytes_max) {
         return "it is further behind than slot_bytes_max allows";
     }
-    if (entry->attached_count == 0 && idle_ns != 0 && now_ns - entry->used_ns >= idle_ns) {
+    /* It may have been used since the tick looked at the clock. */
+    if (entry->attached_count == 0 && idle_ns != 0 && now_ns > entry->used_ns &&
+        now_ns - entry->used_ns >= idle_ns) {
         return "nobody used it within slot_idle_timeout";
     }
     return NULL;
@@ -266,7 +268,7 @@ void slots_tick(struct slots *slots, uint64_t now_ns)
         }
     }
     slots->is_dirty = slots->is_dirty || has_lost;
-    bool is_due = slots->is_dirty && (has_lost || now_ns - slots->saved_ns >= SLOTS_SAVE_NS);
+    bool is_due = slots->is_dirty && (has_lost || now_ns >= slots->saved_ns + SLOTS_SAVE_NS);
     mutex_unlock(&slots->mutex);
     if (!is_due) {
         return;

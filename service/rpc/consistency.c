@@ -11,6 +11,7 @@
 #include "service/rpc/consistency.h"
 
 #include "service/replication/follower.h"
+#include "service/replication/group.h"
 #include "service/server/check.h"
 #include "service/server/timing.h"
 
@@ -128,7 +129,7 @@ static void stable_resolve(struct call *call)
     uint64_t version = polarys_db_version(server->db);
     uint64_t stable = follower_is_following(server->follower)
                           ? follower_stable_version(server->follower, version)
-                          : polarys_db_durable_version(server->db);
+                          : group_stable_version(server->group);
     if (stable < version) {
         call->read_version = stable;
     }

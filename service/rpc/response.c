@@ -7,6 +7,7 @@
 
 #include "service/proto/wire.h"
 #include "service/replication/follower.h"
+#include "service/replication/group.h"
 #include "service/rpc/consistency.h"
 #include "service/server/check.h"
 
@@ -38,9 +39,10 @@ enum {
 /* Of what is on stable storage here, what no failover takes back. */
 static uint64_t stable_version(const struct server *server, uint64_t durable)
 {
-    return follower_is_following(server->follower)
-               ? follower_stable_version(server->follower, durable)
-               : durable;
+    uint64_t stable = follower_is_following(server->follower)
+                          ? follower_stable_version(server->follower, durable)
+                          : group_stable_version(server->group);
+    return stable < durable ? stable : durable; /* it may have grown meanwhile */
 }
 
 static void token_make(const struct server *server, uint64_t seen, uint8_t *bytes)
