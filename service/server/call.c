@@ -84,6 +84,7 @@ static void call_empty(struct call *call)
 
 static void call_fields_reset(struct call *call)
 {
+    call_quorum_release(call);
     call->request = NULL;
     call->database[0] = '\0';
     call->table[0] = '\0';

@@ -27,6 +27,9 @@ struct worker;
 struct server;
 struct call;
 
+/* Whom a write waits for beside this node. */
+enum call_quorum { CALL_QUORUM_NONE, CALL_QUORUM_DURABLE, CALL_QUORUM_APPLIED };
+
 /* A tag of the completion queue. */
 struct call_event {
     void (*fire)(struct call *call, bool is_ok);
@@ -58,6 +61,10 @@ struct call {
     uint64_t primary_ticket; /* of a question to the primary, whose answer is waited for; 0: none */
     bool is_token_foreign;   /* at_least is of a history that this follower may still come to */
     struct polarys_write_options write_options;
+    enum call_quorum quorum;
+    uint64_t commit_version;  /* of the write, for the quorum; 0: not known */
+    grpc_slice held;          /* the answer, when is_held */
+    bool is_held;             /* until the quorum has it */
     const char *field_hint;   /* the field that an error of the engine is about; may be NULL */
     struct polarys_slice key; /* for messages; may be empty */
     const char *part;         /* the same: an index or a transaction's id; may be NULL */
@@ -116,7 +123,8 @@ void call_destroy(struct call *call);
 
 /* ---- answering a unary call; also how a stream ends ---- */
 
-/* Sends `take_message` and status OK. The caller does not touch the call afterwards. */
+/* Sends `take_message` and status OK, for call->quorum when enough have the write. The caller does not touch the call
+ * afterwards. */
 void call_reply(struct call *call, grpc_slice take_message);
 /* Ends the call with the status that `err` maps to, with details. As above. */
 void call_fail(struct call *call, const struct polarys_error *err);
@@ -181,6 +189,11 @@ void call_submit(struct call *call, void (*done)(void *call, enum polarys_code c
 /* `done` of calls whose answer is the header and the version. */
 void call_submit_done(void *call, enum polarys_code code, const struct polarys_write_result *result,
                       const struct polarys_error *err);
+
+/* call_quorum.c, for call_reply: true when the answer is held and will be sent or dropped. */
+bool call_quorum_hold(struct call *call, grpc_slice take_message);
+/* Forgets it; before the call is pooled. */
+void call_quorum_release(struct call *call);
 
 /* Of the queue: `pending` counts tags that have not come back. For the worker. */
 void call_event_done(struct call *call);

@@ -105,6 +105,9 @@ static void message_init(grpc_byte_buffer *message, grpc_slice slice)
 
 void call_reply(struct call *call, grpc_slice take_message)
 {
+    if (call->quorum != CALL_QUORUM_NONE && call_quorum_hold(call, take_message)) {
+        return;
+    }
     struct operations operations = {.count = 0};
     grpc_byte_buffer message;
     message_init(&message, take_message);
@@ -271,5 +274,6 @@ void call_submit_done(void *context, enum polarys_code code,
         call_fail(call, err);
         return;
     }
+    call->commit_version = result->version;
     call_reply(call, response_commit(call->server, result->version));
 }

@@ -125,10 +125,15 @@ enum polarys_code dispatch_durability_take(struct call *call, int durability,
     case POLARYS__V1__DURABILITY__DURABILITY_ASYNC:
         call->write_options.durability = POLARYS_DURABILITY_ASYNC;
         return POLARYS_OK;
-    case POLARYS__V1__DURABILITY__DURABILITY_LOCAL_SYNC:
     case POLARYS__V1__DURABILITY__DURABILITY_QUORUM:
     case POLARYS__V1__DURABILITY__DURABILITY_QUORUM_APPLIED:
-        /* A group of one node: it is its own quorum, and what it has synced it has applied. */
+        /* Durable here first; the answer waits for the others. */
+        call->quorum = durability == POLARYS__V1__DURABILITY__DURABILITY_QUORUM
+                           ? CALL_QUORUM_DURABLE
+                           : CALL_QUORUM_APPLIED;
+        call->write_options.durability = POLARYS_DURABILITY_LOCAL_SYNC;
+        return POLARYS_OK;
+    case POLARYS__V1__DURABILITY__DURABILITY_LOCAL_SYNC:
         call->write_options.durability = POLARYS_DURABILITY_LOCAL_SYNC;
         return POLARYS_OK;
     default:

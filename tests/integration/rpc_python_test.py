@@ -60,7 +60,8 @@ def run(world, module, chosen):
 # Methods that fail in no way of their own but by a malformed message or a server that is full or ends.
 COMMON_FAILURES = {"BAD_MESSAGE", "DRAINING", "TOO_MANY_CALLS", "UNAVAILABLE", "CANCELLED", "DEADLINE_EXCEEDED"}
 FAIL_BY_NOTHING_ELSE = {"polarys.v1.AdminService/GetStatus", "polarys.v1.AdminService/GetServerInfo",
-                        "polarys.v1.AdminService/Flush", "grpc.health.v1.Health/Watch",
+                        "polarys.v1.AdminService/Flush", "polarys.v1.ReplicationService/ListSlots",
+                        "grpc.health.v1.Health/Watch",
                         "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
                         "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"}
 

@@ -7,7 +7,8 @@ that has no row here fails.
 """
 import time
 
-from polarys.v1 import admin_pb2, bulk_pb2, common_pb2, kv_pb2, query_pb2, table_pb2, transaction_pb2
+from polarys.v1 import admin_pb2, bulk_pb2, common_pb2, kv_pb2, query_pb2, replication_pb2, replication_pb2_grpc
+from polarys.v1 import table_pb2, transaction_pb2
 
 from world import World, at_least, bare, check_failure, check_header, decode, error_of, fails, json_value, snapshot
 from standard_cases import methods_listed
@@ -52,6 +53,15 @@ REQUESTS = {
     "TransactionService/GetTransaction": transaction_pb2.GetTransactionRequest(),
     "TransactionService/Rollback": transaction_pb2.RollbackRequest(),
     "WatchService/Watch": None,  # it has no end
+    "ReplicationService/Handshake": replication_pb2.HandshakeRequest(node="general"),
+    "ReplicationService/CreateSlot": replication_pb2.CreateSlotRequest(
+        slot="general", kind=replication_pb2.FOLLOWER_KIND_OBSERVER),
+    "ReplicationService/ListSlots": replication_pb2.ListSlotsRequest(),
+    "ReplicationService/DropSlot": replication_pb2.DropSlotRequest(slot="general"),
+    "ReplicationService/TailLog": None,
+    "ReplicationService/Bootstrap": None,
+    "BackupService/StreamBackup": None,
+    "AdminService/Promote": None,
     "AdminService/GetStatus": admin_pb2.GetStatusRequest(),
     "AdminService/GetServerInfo": admin_pb2.GetServerInfoRequest(),
     "AdminService/Flush": admin_pb2.FlushRequest(),
@@ -79,7 +89,8 @@ def setup(world):
 def stub_of(world, method):
     service, name = method.split("/")
     stubs = {"KvService": world.kv, "BulkService": world.bulk, "TableService": world.tables,
-             "QueryService": world.query, "AdminService": world.admin, "TransactionService": world.transactions}
+             "QueryService": world.query, "AdminService": world.admin, "TransactionService": world.transactions,
+             "ReplicationService": replication_pb2_grpc.ReplicationServiceStub(world.channel)}
     return getattr(stubs[service], name)
 
 

@@ -234,6 +234,39 @@ def acknowledged(world):
         feed.fails("SLOT_NOT_FOUND")
 
 
+def quorum(first):
+    """Writes wait for a quorum, say when it does not come, and are stable only then."""
+    with World(first.scratch, "quorum", first.record) as world:
+        setup(world)
+        begin = end_of(world)
+
+        def put(durability, timeout=20):
+            return world.kv.Put(kv_pb2.PutRequest(table=TABLE, key=b"q", value=common_pb2.Value(json="1"),
+                                                  durability=durability), timeout=timeout)
+        put(common_pb2.DURABILITY_QUORUM)  # alone it is its own quorum
+        with Feed(world, node={"position": begin, "kind": 1}):
+            put(common_pb2.DURABILITY_QUORUM_APPLIED)  # observers do not count
+        with Feed(world, node={"position": begin}) as feed:
+            next(feed)
+            stable = world.get(TABLE, b"q").header.stable_version
+            failure = fails("QUORUM_TIMEOUT", put, common_pb2.DURABILITY_QUORUM, timeout=2, metadata={"version": None})
+            version = int(failure.metadata["version"])
+            got = world.get(TABLE, b"q")
+            assert got.version == version and got.header.stable_version == stable < version, got
+            _, end = feed.pieces(version)
+            feed.ack(end)
+            until(lambda: world.get(TABLE, b"q").header.stable_version == version, "the quorum")
+            held = world.kv.Put.future(kv_pb2.PutRequest(table=TABLE, key=b"q", value=common_pb2.Value(json="2"),
+                                                         durability=common_pb2.DURABILITY_QUORUM_APPLIED), timeout=20)
+            _, end = feed.pieces(version + 1)
+            feed.ack(end)
+            time.sleep(0.2)
+            assert not held.done(), "durable there, but not applied"
+            feed.ack(end, applied=version + 1)
+            assert held.result().version == version + 1, held
+        put(common_pb2.DURABILITY_QUORUM)  # nobody follows any more, and nobody has a slot
+
+
 def refused_tails(world):
     """Streams that break the protocol, or ask for what is not there."""
     def start(reason, field=None, metadata=None, **fields):
@@ -345,5 +378,5 @@ def pruned(first):
             feed.fails("LOG_PRUNED", metadata={"earliest_segment": None})
 
 
-CASES = [introduction, slots, sealed, large_frames, heartbeats, acknowledged, refused_tails, decoded, decoded_large,
+CASES = [introduction, slots, sealed, large_frames, heartbeats, acknowledged, quorum, refused_tails, decoded, decoded_large,
          pruned]

@@ -32,6 +32,7 @@ EXTRA = {
     "DATABASE_EXISTS": ("ALREADY_EXISTS", "ResourceInfo"), "TABLE_EXISTS": ("ALREADY_EXISTS", "ResourceInfo"),
     "KEY_EXISTS": ("ALREADY_EXISTS", "ResourceInfo"), "VERSION_MISMATCH": ("ABORTED", "PreconditionFailure"),
     "SLOT_NOT_FOUND": ("NOT_FOUND", "ResourceInfo"), "LOG_PRUNED": ("OUT_OF_RANGE", None),
+    "QUORUM_TIMEOUT": ("DEADLINE_EXCEEDED", None),
     "NOT_PRIMARY": ("FAILED_PRECONDITION", "PreconditionFailure"),
     "WRONG_STORE": ("FAILED_PRECONDITION", "PreconditionFailure"),
     "HISTORY_DIVERGED": ("FAILED_PRECONDITION", "PreconditionFailure"),
