@@ -20,7 +20,12 @@ static enum polarys_code hash_make(struct polarys_query *query,
     struct buffer bytes = {0};
     uint8_t sizes[8];
     put_u64_le(sizes, options->filter.size);
-    enum polarys_code code = buffer_append(&bytes, polarys_db_store_id(query->db), POLARYS_ID_SIZE);
+    enum polarys_code code =
+        buffer_reserve(&bytes, POLARYS_ID_SIZE + sizeof(query->prefix) + sizeof(sizes) +
+                                   options->filter.size + options->order_by.size);
+    code = code == POLARYS_OK
+               ? buffer_append(&bytes, polarys_db_store_id(query->db), POLARYS_ID_SIZE)
+               : code;
     code = code == POLARYS_OK ? buffer_append(&bytes, query->prefix, sizeof(query->prefix)) : code;
     code = code == POLARYS_OK ? buffer_append(&bytes, sizes, sizeof(sizes)) : code;
     code = code == POLARYS_OK ? buffer_append_slice(&bytes, options->filter) : code;

@@ -174,7 +174,7 @@ static enum polarys_code index_next(struct query_source *base, struct query_row 
             return code == POLARYS_KEY_NOT_FOUND ? fail_stray(source, err) : code;
         }
         struct polarys_slice first = entry->key;
-        if (source->scan->index->has_several) {
+        if (source->scan->index->has_several && !source->scan->is_point) {
             code = first_entry(source, row, &first, err);
         }
         *has_row = code == POLARYS_OK && slice_equal(first, entry->key);

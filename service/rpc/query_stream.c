@@ -77,7 +77,7 @@ static enum polarys_code cursor_put(struct call *call, struct query_stream *stre
     enum polarys_code code = polarys_query_cursor(stream->query, &cursor, &call->error);
     if (code == POLARYS_OK) {
         SERVICE_ASSERT(cursor.size <= POLARYS_CURSOR_BYTES_MAX);
-        frame_begin(&stream->frame);
+        frame_room_make(&stream->frame, wire_bytes_size(QUERY_CURSOR, cursor.size));
         stream->frame.at = wire_bytes_put(stream->frame.at, QUERY_CURSOR, cursor);
     }
     return code;
@@ -166,7 +166,7 @@ static void message_fill_on_executor(void *context)
 static void stream_finish(struct call *call, Polarys__V1__QueryEndReason reason)
 {
     struct query_stream *stream = call->state;
-    frame_begin(&stream->frame);
+    frame_room_make(&stream->frame, wire_uint_size(QUERY_END_REASON, (uint64_t)reason));
     stream->frame.at = wire_uint_put(stream->frame.at, QUERY_END_REASON, (uint64_t)reason);
     call_reply(call, frame_take(&stream->frame));
 }
@@ -202,11 +202,20 @@ static void message_sent(struct call *call, bool is_ok)
     stream_step(call);
 }
 
+/* What is answered at once has nobody to hear that the client gave up: that costs a batch of its own. */
+static void close_watch(struct call *call)
+{
+    if (!call->has_close_watch) {
+        call_watch_close(call, NULL);
+    }
+}
+
 static void stream_result(struct call *call, enum fill_result result)
 {
     struct query_stream *stream = call->state;
     switch (result) {
     case FILL_MESSAGE:
+        close_watch(call);
         call_send(call, frame_take(&stream->frame), false, message_sent);
         break;
     case FILL_END:
@@ -221,6 +230,7 @@ static void stream_result(struct call *call, enum fill_result result)
     case FILL_ELSEWHERE:
         SERVICE_ASSERT(!stream->is_on_executor);
         stream->is_on_executor = true;
+        close_watch(call);
         call_execute(call, message_fill_on_executor);
         break;
     case FILL_NOTHING:
@@ -289,6 +299,9 @@ void query_query(struct call *call)
     if (code != POLARYS_OK) {
         call_fail_own(call, code);
         return;
+    }
+    if (call->txn != NULL) {
+        close_watch(call); /* a lock may be waited for */
     }
     query_table_lock(call, stream_locked);
 }

@@ -268,10 +268,11 @@ static void handle_blocking(void *context)
 
 static void handler_run(struct call *call)
 {
-    if ((call->method->flags & METHOD_WATCH_CLOSE) != 0 || call->method->kind == METHOD_STREAM) {
-        if (!call->has_close_watch) {
-            call_watch_close(call, NULL);
-        }
+    unsigned flags = call->method->flags;
+    bool is_watched = call->method->kind == METHOD_STREAM ? (flags & METHOD_CLOSE_LATER) == 0
+                                                          : (flags & METHOD_WATCH_CLOSE) != 0;
+    if (is_watched && !call->has_close_watch) {
+        call_watch_close(call, NULL);
     }
     if (call->method->kind == METHOD_BLOCKING) {
         call_execute(call, handle_blocking);
