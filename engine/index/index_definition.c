@@ -278,7 +278,6 @@ static bool record_parse(struct polarys_slice value, struct index_spec *spec,
     return spec->language != NULL && spec->failure != NULL && cursor_left(&rest) == 0;
 }
 
-/* NOLINTNEXTLINE(readability-function-size): seven parameters, and each is one thing */
 bool index_record_peek(struct polarys_slice value, uint32_t *id, enum index_state *state)
 {
     POLARYS_ASSERT(id != NULL && state != NULL);
@@ -291,6 +290,7 @@ bool index_record_peek(struct polarys_slice value, uint32_t *id, enum index_stat
     return true;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): seven parameters, and each is one thing */
 enum polarys_code index_record_decode(uint32_t database_id, uint32_t table_id,
                                       struct polarys_slice name, struct polarys_slice value,
                                       uint64_t version, struct index_definition **out,
