@@ -101,6 +101,13 @@ const struct command command_table[] = {
      "polarys import packages packages.jsonl --key-field Package",
      BIT(OPTION_KEY_FIELD) | BIT(OPTION_RETRY_FOR) | BIT(OPTION_DURABILITY), 2, 2, true,
      command_import},
+    {"import-polarysdb", "DIR|FILE",
+     "write what the files of the Go program PolarysDB hold: a store's directory, or one snapshot, "
+     "log, backup or export; missing tables are made",
+     "polarys import-polarysdb data --key-hex 6d79...0000",
+     BIT(OPTION_KEY_HEX) | BIT(OPTION_REPLAY_ALL) | BIT(OPTION_REPLACE) | BIT(OPTION_RENAME_TABLE) |
+         BIT(OPTION_DRY_RUN) | BIT(OPTION_RETRY_FOR) | BIT(OPTION_DURABILITY),
+     1, 1, false, command_import_polarysdb},
     {"export", "TABLE [FILE|-]", "write all documents as JSON lines, all at one version",
      "polarys export packages packages.jsonl", BIT(OPTION_RETRY_FOR), 1, 2, true, command_export},
     {"status", "", "how the server does", "polarys status -o json", 0, 0, 0, false, command_status},
