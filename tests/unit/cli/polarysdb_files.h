@@ -7,6 +7,7 @@
 #define TESTS_UNIT_CLI_POLARYSDB_FILES_H
 
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <openssl/evp.h>
 #include <sys/stat.h>
 
