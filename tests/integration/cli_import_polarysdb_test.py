@@ -265,6 +265,22 @@ class Refusals(ImportPolarysdb):
         self.assertIn("14 keys are there already", self.refused(path))
         self.done(path, "--replace")
 
+    def test_two_imports_at_once_never_replace_each_other(self):
+        count = 5000
+        processes = []
+        for who in ("a", "b"):
+            text = {"t": {f"key{i:05}": {"who": who, "pad": "x" * 200} for i in range(count)}}
+            path = self.file(f"{who}.json", json.dumps(text).encode())
+            processes.append((who, self.server.popen("import-polarysdb", path)))
+        won, lost = [], []
+        for who, process in processes:
+            out, err = process.communicate(timeout=120)
+            (won if process.returncode == 0 else lost).append((who, out, err.decode()))
+        self.assertEqual((len(won), len(lost)), (1, 1), (won, lost))
+        self.assertTrue(lost[0][2].startswith("polarys: ALREADY_EXISTS/KEY_EXISTS: "), lost)
+        rows = [json.loads(line)["value"]["who"] for line in self.polarys("export", "t").splitlines()]
+        self.assertEqual(rows, [won[0][0]] * count)
+
     def test_names_that_are_none_here(self):
         path = self.file("export.json", b'{"my users":{"a":1},"2024":{"b":2},"fine":{"c":3},"a=b":{"d":4}}')
         error = self.refused(path, key="")
