@@ -135,7 +135,7 @@ struct command {
     const char *operands; /* "TABLE KEY [VALUE|-]" */
     const char *summary;
     const char *example;
-    uint64_t options; /* bits by option_id, global ones left out */
+    unsigned __int128 options; /* bits by option_id, global ones left out */
     int positionals_min;
     int positionals_max;
     bool first_is_table; /* the shell completes a table's name in the first place */

@@ -6,7 +6,7 @@
 
 #include "client/cli/command.h"
 
-#define BIT(id) (UINT64_C(1) << (id))
+#define BIT(id) ((unsigned __int128)1 << (id))
 #define OPTIONS_WRITE                                                                              \
     (BIT(OPTION_DURABILITY) | BIT(OPTION_IF_VERSION) | BIT(OPTION_IF_ABSENT) |                     \
      BIT(OPTION_IF_PRESENT) | BIT(OPTION_REQUEST_ID))
@@ -20,7 +20,7 @@
     (BIT(OPTION_ISOLATION) | BIT(OPTION_MODE) | BIT(OPTION_READ_ONLY) | BIT(OPTION_IDLE_TIMEOUT) | \
      BIT(OPTION_TXN_TIMEOUT) | BIT(OPTION_DURABILITY))
 
-_Static_assert(OPTION_COUNT <= 64, "a set of options is 64 bits");
+_Static_assert(OPTION_COUNT <= 128, "a set of options is 128 bits");
 
 /* Each: name, operands, summary, example, options, operands at least and at most, is the first a table. */
 const struct command command_table[] = {
