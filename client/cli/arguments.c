@@ -9,6 +9,7 @@
 #include "client/assert.h"
 #include "client/cli/command.h"
 #include "client/cli/parse.h"
+#include "client/endpoint.h"
 
 /* The words that are still to be read. */
 struct word_reader {
@@ -215,6 +216,10 @@ enum cli_status arguments_settings(struct cli *cli, const struct arguments *argu
 
     if (values[OPTION_ENDPOINT] != NULL) {
         settings->endpoint = values[OPTION_ENDPOINT];
+        if (!client_endpoint_is_valid(settings->endpoint)) {
+            return cli_usage(cli, "--endpoint is '%s', not " CLIENT_ENDPOINT_FORM,
+                             settings->endpoint);
+        }
     }
     if (values[OPTION_ADMIN_ENDPOINT] != NULL) {
         settings->admin_endpoint = values[OPTION_ADMIN_ENDPOINT];
