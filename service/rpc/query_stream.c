@@ -15,6 +15,7 @@
 #include "service/rpc/query_request.h"
 #include "service/rpc/response.h"
 #include "service/rpc/stop.h"
+#include "service/rpc/txn_call.h"
 #include "service/server/check.h"
 #include "service/server/timing.h"
 
@@ -104,6 +105,7 @@ static enum polarys_code query_open(struct call *call, struct query_stream *stre
 static void document_put(struct query_stream *stream, const struct polarys_document *document)
 {
     struct frame *frame = &stream->frame;
+    SERVICE_ASSERT(stream->limit == 0 || stream->rows < stream->limit);
     frame_room_make(frame, response_document_size(QUERY_DOCUMENTS, document, true));
     frame->at = response_document_put(frame->at, QUERY_DOCUMENTS, document, true);
     frame->records++;
@@ -153,6 +155,7 @@ static void message_fill_on_executor(void *context)
 {
     struct call *call = context;
     struct query_stream *stream = call->state;
+    SERVICE_ASSERT(stream->is_on_executor);
     polarys_error_clear(&call->error);
     if (stream->query != NULL) {
         polarys_query_flags_set(stream->query, 0);
@@ -166,6 +169,7 @@ static void message_fill_on_executor(void *context)
 static void stream_finish(struct call *call, Polarys__V1__QueryEndReason reason)
 {
     struct query_stream *stream = call->state;
+    SERVICE_ASSERT(stream->query != NULL); /* the first message has a version */
     frame_room_make(&stream->frame, wire_uint_size(QUERY_END_REASON, (uint64_t)reason));
     stream->frame.at = wire_uint_put(stream->frame.at, QUERY_END_REASON, (uint64_t)reason);
     call_reply(call, frame_take(&stream->frame));
@@ -231,7 +235,7 @@ static void stream_result(struct call *call, enum fill_result result)
         SERVICE_ASSERT(!stream->is_on_executor);
         stream->is_on_executor = true;
         close_watch(call);
-        call_execute(call, message_fill_on_executor);
+        txn_call_execute(call, message_fill_on_executor);
         break;
     case FILL_NOTHING:
     case FILL_FAILED:
@@ -261,6 +265,7 @@ static void executor_posted(struct call *call, bool is_ok)
 {
     (void)is_ok;
     const struct query_stream *stream = call->state;
+    SERVICE_ASSERT(stream->is_on_executor && stream->result != FILL_NOTHING);
     stream_result(call, stream->result);
 }
 
