@@ -12,7 +12,10 @@
 #include "service/server/server.h"
 #include "service/server/timing.h"
 
-enum { WAIT_DEFAULT_MS = 10000 /* for a version, in a call without a deadline */ };
+enum {
+    WAIT_DEFAULT_MS = 10000, /* for a version, in a call without a deadline */
+    NAME_SHOWN_MAX = 64,     /* bytes of a wrong name in a message */
+};
 
 static const void *field_at(const struct call *call, uint16_t offset)
 {
@@ -73,7 +76,9 @@ enum polarys_code dispatch_name_take(ProtobufCBinaryData from, const char *field
     static const char reserved[] = "polarys.";
     if (!polarys_name_is_valid((const char *)from.data, from.len)) {
         polarys_fail(err, POLARYS_BAD_NAME,
-                     "the name in `%s` does not match [A-Za-z][A-Za-z0-9_.-]{0,127}", field);
+                     "the name \"%.*s\" in `%s` does not match [A-Za-z][A-Za-z0-9_.-]{0,127}",
+                     (int)(from.len < NAME_SHOWN_MAX ? from.len : NAME_SHOWN_MAX),
+                     from.data == NULL ? "" : (const char *)from.data, field);
         polarys_error_detail_set(err, "field", "%s", field);
         return POLARYS_BAD_NAME;
     }
