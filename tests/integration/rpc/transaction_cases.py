@@ -314,9 +314,8 @@ def errors_within(world):
           field="range")
     puts = [kv_pb2.WriteOperation(put=kv_pb2.PutOperation(key=b"e5", value=json_value("5")))]
     ranges = [kv_pb2.WriteOperation(delete_range=kv_pb2.DeleteRangeOperation(range=common_pb2.KeyRange(prefix=b"none")))]
-    many = Transaction(world)  # each takes memory for its own key, not for the longest
-    fails("TOO_LARGE", world.kv.BatchWrite, kv_pb2.BatchWriteRequest(table=TABLE, transaction=many.id,
-                                                                     operations=ranges * 100_000))
+    many = kv_pb2.BatchWriteRequest(table=TABLE, transaction=Transaction(world).id, operations=ranges * 100_000)
+    fails("TOO_LARGE", world.kv.BatchWrite, many)  # each takes memory for its own key, not for the longest
     fails("BAD_JSON", world.kv.BatchWrite, kv_pb2.BatchWriteRequest(
         table=TABLE, transaction=txn.id, operations=puts + [kv_pb2.WriteOperation(
             put=kv_pb2.PutOperation(key=b"e6", value=json_value("}")))]), metadata={"operation": 1})
@@ -477,17 +476,14 @@ def concurrent_calls(world):
     calls = [world.kv.Put.future(Put(table=TABLE, key=b"hold", value=json_value("2"), transaction=blocked.id),
                                  timeout=60) for _ in range(8)]
     until(lambda: blocked.status().waiting, "a call waits for a lock")
-    count = query_pb2.CountRequest(table=TABLE, filter="n = 1", transaction=blocked.id)
-    explain = query_pb2.ExplainRequest(table=TABLE, filter="n = 1", transaction=blocked.id)
-    calls += [world.query.Count.future(count, timeout=60) for _ in range(40)]
-    calls += [world.query.Explain.future(explain, timeout=60) for _ in range(40)]
+    for call, kind in ((world.query.Count, query_pb2.CountRequest), (world.query.Explain, query_pb2.ExplainRequest)):
+        calls += [call.future(kind(table=TABLE, filter="n = 1", transaction=blocked.id), timeout=60) for _ in range(40)]
     begun = time.monotonic()
     world.put(TABLE, b"free", "1")
     world.admin.Flush(admin_pb2.FlushRequest())
     assert time.monotonic() - begun < 30, "others waited too"
     holder.rollback()
-    for each in calls:
-        assert each.exception() is None, each.exception()
+    assert all(each.exception() is None for each in calls)
     blocked.rollback()
 
 
@@ -589,8 +585,7 @@ def stops_with_waiting_calls(world):
 
 
 def counts_are_told(world):
-    status = world.admin.GetStatus(admin_pb2.GetStatusRequest())
-    before = status.transactions.open
+    before = world.admin.GetStatus(admin_pb2.GetStatusRequest()).transactions.open
     txn = Transaction(world, mode=PESSIMISTIC)
     txn.put(b"told", "1")
     status = world.admin.GetStatus(admin_pb2.GetStatusRequest())

@@ -188,13 +188,22 @@ TEST(ShellTransactions, EndOnlyWhatIsOpen)
     EXPECT_THAT(RunCli({"shell"}, "begin --help\n").out, HasSubstr("--isolation"));
 }
 
-TEST(TransactCommand, NamesThePartThatIsWrong)
+struct TransactCase {
+    const char *text;
+    enum cli_status status;
+    const char *says;
+};
+
+void ExpectTransact(const TransactCase &each)
 {
-    struct {
-        const char *text;
-        enum cli_status status;
-        const char *says;
-    } cases[] = {
+    CliOutcome outcome = RunCli({"transact", "-"}, each.text);
+    EXPECT_EQ(outcome.status, each.status) << each.text;
+    EXPECT_THAT(outcome.err, HasSubstr(each.says)) << each.text;
+}
+
+TEST(TransactCommand, NamesTheComparisonThatIsWrong)
+{
+    const TransactCase cases[] = {
         {"{", CLI_FAILED, "BAD_JSON"},
         {"[]", CLI_FAILED, "is an object"},
         {"{\"then\":1}", CLI_FAILED, "\"then\" is no array"},
@@ -217,6 +226,15 @@ TEST(TransactCommand, NamesThePartThatIsWrong)
          R"(goes with "equals")"},
         {R"({"table":"t","compare":[{"key":"a","exists":true,"if":1}]})", CLI_FAILED,
          R"(compare[0]: "if" has no meaning here)"},
+    };
+    for (const TransactCase &each : cases) {
+        ExpectTransact(each);
+    }
+}
+
+TEST(TransactCommand, NamesTheOperationThatIsWrong)
+{
+    const TransactCase cases[] = {
         {R"({"table":"t","then":[{"get":"x"},{"put":"a"}]})", CLI_FAILED, R"(put takes a "value")"},
         {R"({"table":"t","then":[{"get":"x"},{"put":"a","value":1,"raw":"AA=="}]})", CLI_FAILED,
          R"(not both)"},
@@ -252,10 +270,8 @@ TEST(TransactCommand, NamesThePartThatIsWrong)
          R"({"delete_range":{"prefix":"a"}}],"else":[{"delete_range":{"all":true}}]})",
          CLI_FAILED, "UNAVAILABLE"},
     };
-    for (auto &each : cases) {
-        CliOutcome outcome = RunCli({"transact", "-"}, each.text);
-        EXPECT_EQ(outcome.status, each.status) << each.text;
-        EXPECT_THAT(outcome.err, HasSubstr(each.says)) << each.text;
+    for (const TransactCase &each : cases) {
+        ExpectTransact(each);
     }
     CliOutcome outcome = RunCli({"transact", "-"}, R"({"table":"t","then":[{"get":")" +
                                                        std::string(5000, 'a') + R"("}]})");
