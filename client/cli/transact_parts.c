@@ -377,14 +377,13 @@ static enum cli_status operation_read(const struct transact_reader *reader,
 static enum cli_status part_read(const struct transact_reader *reader, struct polarys_slice text)
 {
     struct transact_part *part = calloc(1, sizeof(*part));
-    enum cli_status status = part_kept(reader, part != NULL);
 
     POLARYS_ASSERT(reader->list != NULL);
-    if (status != CLI_DONE) {
-        return status;
+    if (part == NULL) {
+        return part_kept(reader, false);
     }
     part->text = text;
-    status = part_table_read(reader, part);
+    enum cli_status status = part_table_read(reader, part);
     if (status == CLI_DONE && strcmp(reader->list, "compare") == 0) {
         status = compare_read(reader, part);
     } else if (status == CLI_DONE) {
