@@ -126,6 +126,18 @@ static enum polarys_code fill_edit(struct tree *tree, const struct tree_install 
     return POLARYS_OK;
 }
 
+/* The levels of now. Only an installation replaces levels, so these stay current until ours are; the version
+ * that names them may be replaced and freed by a switch of memtables as soon as the mutex is let go. REQUIRES:
+ * tree_install_begin. */
+static const struct tree_levels *levels_before(struct tree *tree)
+{
+    POLARYS_ASSERT(tree->is_installing);
+    mutex_lock(&tree->mutex);
+    const struct tree_levels *levels = tree->current->levels;
+    mutex_unlock(&tree->mutex);
+    return levels;
+}
+
 /* Everything that needs memory. REQUIRES: tree_install_begin. */
 static enum polarys_code prepare(struct tree *tree, const struct tree_install *install,
                                  struct installation *work)
@@ -141,10 +153,8 @@ static enum polarys_code prepare(struct tree *tree, const struct tree_install *i
         code = fill_edit(tree, install, work);
     }
     if (code == POLARYS_OK) {
-        /* Only an installation replaces levels, so these stay current until ours are. */
-        struct tree_version *current = __atomic_load_n(&tree->current, __ATOMIC_ACQUIRE);
         /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the caller frees what `work` holds */
-        code = tree_levels_derive(current->levels, install->removed, install->removed_count,
+        code = tree_levels_derive(levels_before(tree), install->removed, install->removed_count,
                                   work->placed, work->placed_count, &tree->shape, &work->levels);
     }
     return code;
