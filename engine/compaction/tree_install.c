@@ -203,12 +203,13 @@ static void publish(struct tree *tree, const struct tree_install *install,
     }
     version->levels = work->levels;
     mark_obsolete_locked(current->levels, install);
+    if (install->history_start > tree->history_start) {
+        /* Before the version: whoever finds something gone in that has to find the history shortened too. */
+        __atomic_store_n(&tree->history_start, install->history_start, __ATOMIC_RELEASE);
+    }
     tree_version_publish_locked(tree, version);
     if (install->flushed_version > tree->flushed_version) {
         __atomic_store_n(&tree->flushed_version, install->flushed_version, __ATOMIC_RELEASE);
-    }
-    if (install->history_start > tree->history_start) {
-        __atomic_store_n(&tree->history_start, install->history_start, __ATOMIC_RELEASE);
     }
     tree->is_garbage_checked = false;
     tree_pressure_update_locked(tree);
