@@ -289,6 +289,10 @@ void polarys_query_close(struct polarys_query *query)
     query_source_destroy(query->source);
     query_sorter_destroy(query->sorter);
     query_plan_deinit(query);
+    if (query->statement.txn != NULL) {
+        POLARYS_ASSERT(query->lease_id == 0);
+        query->lease_id = txn_statement_take_lease(&query->statement);
+    }
     query_txn_end(query);
     lease_leave(query);
     evaluation_destroy(query->evaluation);
