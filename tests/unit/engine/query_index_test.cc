@@ -3,10 +3,9 @@
  * Queries by way of indexes: which are used, what explain tells, and what happens to cursors when an index
  * goes. That answers stay right is the model test's.
  */
-#include "engine/engine_index.h"
 #include "engine/engine_query.h"
 #include "tests/support/engine/raw_write.h"
-#include "tests/support/engine/test_store.h"
+#include "tests/support/engine/test_index.h"
 
 using test_store::bytes_of;
 using test_store::store;
@@ -29,20 +28,14 @@ class QueryIndexTest : public ::testing::Test {
         }
     }
 
-    void make_index(const char *name, std::vector<const char *> fields,
+    void make_index(const char *name, const std::vector<std::string> &fields,
                     polarys_index_kind kind = POLARYS_INDEX_ORDERED, bool must_wait = true)
     {
-        polarys_index_options options{};
-        options.name = name;
-        options.fields = fields.data();
-        options.field_count = fields.size();
-        options.kind = kind;
-        ASSERT_EQ(POLARYS_OK, polarys_index_create(db.db, nullptr, "t", &options, nullptr, nullptr,
-                                                   nullptr, &db.error))
-            << db.error.message;
         if (must_wait) {
-            sim_executor_run_all(w.executor);
-            ASSERT_EQ(POLARYS_OK, polarys_index_wait(db.db, nullptr, "t", name, 0, &db.error));
+            test_index::create_ready(db, "t", {name, fields, kind});
+        } else {
+            ASSERT_EQ(POLARYS_OK, test_index::create(db, "t", {name, fields, kind}))
+                << db.error.message;
         }
     }
 
