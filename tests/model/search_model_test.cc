@@ -28,7 +28,7 @@ namespace {
 
 using Documents = std::map<std::string, SearchDocument>;
 
-SearchDocument document(dice &from, uint64_t now_ms)
+SearchDocument mortal_document(dice &from, uint64_t now_ms)
 {
     uint64_t expires_at_ms = from.below(6) == 0 ? now_ms + 1 + from.below(20000) : 0;
     return search_random::document(from, expires_at_ms);
@@ -80,7 +80,7 @@ class Model {
                 documents.erase(key);
                 continue;
             }
-            SearchDocument made = document(from, surroundings.now_ms());
+            SearchDocument made = mortal_document(from, surroundings.now_ms());
             polarys_value value = json_of(json(made), made.expires_at_ms);
             std::string text = json(made);
             value.bytes = bytes_of(text);
