@@ -74,31 +74,6 @@ TEST_F(Txn, RollbackLeavesNothing)
     EXPECT_EQ("-", value("a"));
 }
 
-TEST_F(Txn, WritesOverWhatHadExpiredWhetherItWasSweptMeanwhileOrNot)
-{
-    for (bool is_swept : {false, true}) {
-        ASSERT_EQ(POLARYS_OK, db.put("t", "a", json_of("1", w.now_ms() + 10)));
-        sim_clock_advance(&w.clock, UINT64_C(20000000));
-        txn one(db.db);
-        ASSERT_EQ("-", one.get("b"));
-        uint64_t version = polarys_db_version(db.db);
-        if (is_swept) {
-            w.pass_ms(3000);
-        } else {
-            ASSERT_EQ(POLARYS_OK, db.put("t", "c", "1"));
-        }
-        ASSERT_GT(polarys_db_version(db.db), version);
-        ASSERT_EQ(POLARYS_OK, one.put("a", "2"));
-        EXPECT_EQ(POLARYS_OK, one.commit()) << is_swept << one.error.message;
-        EXPECT_EQ("2", value("a"));
-    }
-    txn one(db.db);
-    ASSERT_EQ("-", one.get("b"));
-    ASSERT_EQ(POLARYS_OK, db.put("t", "a", "3"));
-    ASSERT_EQ(POLARYS_OK, one.put("a", "4"));
-    EXPECT_EQ(POLARYS_TXN_CONFLICT, one.commit());
-}
-
 TEST_F(Txn, LettingGoRollsBackUnlessItWasDetached)
 {
     std::vector<uint8_t> id;
