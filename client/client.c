@@ -6,12 +6,14 @@
  * read, or a write that carries a request id.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "client/assert.h"
 #include "client/client_internal.h"
+#include "client/endpoint.h"
 #include "grpc/health/v1/health.pb-c.h"
 
 #define ENDPOINT_DEFAULT "127.0.0.1:7480"
@@ -51,9 +53,13 @@ bool polarys_client_open(const struct polarys_client_options *options, struct po
     *out = NULL;
     if (client == NULL || endpoint == NULL) {
         client_error_set(err, POLARYS_CLIENT_RESOURCE_EXHAUSTED, "no memory for a client");
-        free(client);
-        free(endpoint);
-        return false;
+        goto fail;
+    }
+    if (!client_endpoint_is_valid(endpoint)) {
+        client_error_set(err, POLARYS_CLIENT_INVALID_ARGUMENT, "the endpoint '%s' is not %s",
+                         endpoint, CLIENT_ENDPOINT_FORM);
+        client_error_reason_set(err, "BAD_ARGUMENT");
+        goto fail;
     }
     pthread_mutex_init(&client->mutex, NULL);
     client->options = *options;
@@ -64,6 +70,11 @@ bool polarys_client_open(const struct polarys_client_options *options, struct po
     }
     *out = client;
     return true;
+
+fail:
+    free(client);
+    free(endpoint);
+    return false;
 }
 
 void polarys_client_close(struct polarys_client *client)
@@ -138,6 +149,51 @@ bool client_may_retry(const struct polarys_client *client, const struct polarys_
            err->retry_after_ms != 0;
 }
 
+/* `cause` may be "". */
+static void nobody_answers(const struct polarys_client *client, const char *cause,
+                           struct polarys_client_error *err)
+{
+    uint32_t attempts = err->attempts;
+
+    POLARYS_ASSERT(client->options.endpoint != NULL);
+    client_error_set(err, POLARYS_CLIENT_UNAVAILABLE, "nobody answers at %s%s%s",
+                     client->options.endpoint, cause[0] == '\0' ? "" : ": ", cause);
+    err->attempts = attempts;
+}
+
+/* What gRPC's message about a connection that could not be made ends with; false for any other message. */
+static bool connect_cause(const char *message, char *cause, size_t cause_size)
+{
+    static const char start[] = "failed to connect";
+    const char *last = strrchr(message, ':');
+
+    POLARYS_ASSERT(cause_size > 0);
+    if (strncmp(message, start, sizeof(start) - 1) != 0) {
+        return false;
+    }
+    (void)snprintf(cause, cause_size, "%s", last == NULL ? "" : last + 1 + strspn(last + 1, " "));
+    return true;
+}
+
+void client_error_judge_silence(const struct polarys_client *client,
+                                struct polarys_client_error *err)
+{
+    char cause[64];
+
+    POLARYS_ASSERT(err == NULL || err->status != POLARYS_CLIENT_OK);
+    /* With a reason it is the server that has spoken. */
+    if (err == NULL || err->reason[0] != '\0') {
+        return;
+    }
+    if (err->status == POLARYS_CLIENT_UNAVAILABLE &&
+        connect_cause(err->message, cause, sizeof(cause))) {
+        nobody_answers(client, cause, err);
+    } else if (err->status == POLARYS_CLIENT_DEADLINE_EXCEEDED &&
+               !transport_is_connected(client->transport)) {
+        nobody_answers(client, "", err);
+    }
+}
+
 /* All attempts of a call, whatever its size. */
 static bool invoke_attempts(struct polarys_client *client, struct transport_request request,
                             enum client_repeat repeat, struct transport_message *response,
@@ -178,8 +234,12 @@ bool client_invoke_bytes(struct polarys_client *client, struct transport_request
     }
     response->bytes = NULL;
     response->size = 0;
-    return client_request_check(client, request.size, err) &&
-           invoke_attempts(client, request, repeat, response, err);
+    bool is_ok = client_request_check(client, request.size, err) &&
+                 invoke_attempts(client, request, repeat, response, err);
+    if (!is_ok) {
+        client_error_judge_silence(client, err);
+    }
+    return is_ok;
 }
 
 ProtobufCMessage *client_invoke(struct polarys_client *client, const struct client_call *call,
@@ -250,20 +310,6 @@ static bool is_serving(struct polarys_client *client, uint64_t deadline_ms,
     return serves;
 }
 
-/*
- * The deadline is of the last attempt, which is no news to a caller who waited for longer: a name that
- * nobody resolves and a host that drops packets are a server that is not there, as a closed port is.
- */
-static void say_nobody_answered(const struct polarys_client *client,
-                                struct polarys_client_error *err)
-{
-    POLARYS_ASSERT(client->options.endpoint != NULL);
-    if (err != NULL && err->status == POLARYS_CLIENT_DEADLINE_EXCEEDED) {
-        client_error_set(err, POLARYS_CLIENT_UNAVAILABLE, "nobody answers at %s",
-                         client->options.endpoint);
-    }
-}
-
 bool polarys_client_wait_ready(struct polarys_client *client, uint32_t timeout_ms,
                                struct polarys_client_error *err)
 {
@@ -277,7 +323,12 @@ bool polarys_client_wait_ready(struct polarys_client *client, uint32_t timeout_m
             return true;
         }
         if (transport_now_ms() + READY_POLL_MS >= end_ms) {
-            say_nobody_answered(client, err);
+            /* The deadline is of the last attempt: no news to a caller who waited for longer. */
+            if (err != NULL && err->status == POLARYS_CLIENT_DEADLINE_EXCEEDED) {
+                nobody_answers(client, "", err);
+            } else {
+                client_error_judge_silence(client, err);
+            }
             return false;
         }
         transport_sleep_ms(READY_POLL_MS);

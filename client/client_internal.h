@@ -83,6 +83,11 @@ bool client_request_check(struct polarys_client *client, size_t request_size,
 bool client_may_retry(const struct polarys_client *client, const struct polarys_client_error *err,
                       enum client_repeat repeat, uint32_t attempt, uint32_t *delay_ms);
 
+/* Where no connection could be made, or time ran out without one: says in `err` (which may be NULL) that nobody
+ * answers, and where, rather than that somebody is slow. */
+void client_error_judge_silence(const struct polarys_client *client,
+                                struct polarys_client_error *err);
+
 /* The request id of a change: the caller's, a fresh one, or none. */
 struct client_request_id {
     uint8_t bytes[POLARYS_CLIENT_REQUEST_ID_SIZE];

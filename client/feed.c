@@ -49,6 +49,7 @@ static enum client_feed_event broken(struct client_feed *feed,
         if (err != NULL) {
             *err = *why;
             err->attempts = feed->attempts + 1;
+            client_error_judge_silence(feed->client, err);
         }
         return CLIENT_FEED_FAILED;
     }
@@ -93,6 +94,7 @@ enum client_feed_event client_feed_next(struct client_feed *feed, struct transpo
     }
     client_error_set(err, POLARYS_CLIENT_DEADLINE_EXCEEDED,
                      "%s: nothing came from the server for %u ms", feed->method, timeout_ms);
+    client_error_judge_silence(feed->client, err);
     return CLIENT_FEED_FAILED;
 }
 

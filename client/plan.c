@@ -50,6 +50,7 @@ static bool rejected_fill(struct polarys_client_plan_step *step,
 static bool plan_fill(struct polarys_client_plan *plan,
                       const Polarys__V1__ExplainResponse *response)
 {
+    POLARYS_ASSERT(plan->step_count == 0 && plan->rejected_count == 0);
     plan->was_run = response->was_run != 0;
     plan->rows = response->actual_rows;
     plan->total_us = duration_us(response->actual_time);

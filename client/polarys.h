@@ -108,7 +108,8 @@ struct polarys_client_options {
 
 POLARYS_CLIENT_API void polarys_client_options_init(struct polarys_client_options *options);
 
-/* Connects lazily: a wrong endpoint shows on the first call. False fills `err`; *out is then NULL. */
+/* Connects lazily: that nobody is there shows on the first call. False fills `err`; *out is then NULL.
+ * Errors: INVALID_ARGUMENT/BAD_ARGUMENT: the endpoint has no such form. */
 POLARYS_CLIENT_API bool polarys_client_open(const struct polarys_client_options *options,
                                             struct polarys_client **out,
                                             struct polarys_client_error *err);

@@ -188,8 +188,11 @@ POLARYS_CLIENT_API bool polarys_client_transact_delete_range(
 
 /* What one operation found. */
 struct polarys_client_transact_item {
-    bool is_found;                           /* GET, UPDATE, DELETE: the document was there */
-    bool has_document;                       /* GET, when found */
+    bool is_found;     /* GET, UPDATE, DELETE: the document was there */
+    bool has_document; /* GET, when found and not left out */
+    /* GET: it was found, and the answer had no room for it: 3 MiB of documents, or one larger. It can be read
+     * at the answer's version. */
+    bool is_left_out;
     struct polarys_client_document document; /* freed with the outcome */
 };
 /* Free with polarys_client_transact_outcome_free. */

@@ -107,19 +107,37 @@ static void message_drop(struct polarys_client_query *query)
     query->next = 0;
 }
 
-/* What the end of the stream means. True: the query may go on (or is done); false fills `err`. */
+/*
+ * True when the server has said that nothing follows what was handed out. The status behind it tells no more:
+ * were it waited for, a connection that breaks just then would have everything given once more.
+ */
+static bool is_told_over(const struct polarys_client_query *query)
+{
+    if (query->message == NULL) {
+        return false;
+    }
+    POLARYS_ASSERT(query->next == query->message->n_documents);
+    Polarys__V1__QueryEndReason reason = query->message->end_reason;
+    return reason == POLARYS__V1__QUERY_END_REASON__QUERY_END_REASON_END_OF_RESULTS ||
+           reason == POLARYS__V1__QUERY_END_REASON__QUERY_END_REASON_LIMIT_REACHED;
+}
+
+static void query_end(struct polarys_client_query *query)
+{
+    POLARYS_ASSERT(!query->is_done);
+    if (query->message->end_reason ==
+        POLARYS__V1__QUERY_END_REASON__QUERY_END_REASON_END_OF_RESULTS) {
+        query->cursor_size = 0; /* there is nothing to go on with */
+    }
+    query->is_done = true;
+    client_feed_close(&query->feed);
+}
+
+/* The stream is over and the query is not. True: it goes on; false fills `err`. */
 static bool stream_ended(struct polarys_client_query *query, enum client_feed_event event,
                          Polarys__V1__QueryEndReason reason, struct polarys_client_error *err)
 {
-    if (event == CLIENT_FEED_ENDED &&
-        (reason == POLARYS__V1__QUERY_END_REASON__QUERY_END_REASON_END_OF_RESULTS ||
-         reason == POLARYS__V1__QUERY_END_REASON__QUERY_END_REASON_LIMIT_REACHED)) {
-        query->is_done = true;
-        if (reason == POLARYS__V1__QUERY_END_REASON__QUERY_END_REASON_END_OF_RESULTS) {
-            query->cursor_size = 0; /* there is nothing to go on with */
-        }
-        return true;
-    }
+    POLARYS_ASSERT(event != CLIENT_FEED_MESSAGE);
     if (event == CLIENT_FEED_ENDED &&
         reason == POLARYS__V1__QUERY_END_REASON__QUERY_END_REASON_UNSPECIFIED) {
         event = client_feed_cut(&query->feed, err);
@@ -190,7 +208,9 @@ bool polarys_client_query_next(struct polarys_client_query *query, bool *has_doc
             *has_document = true;
             return true;
         }
-        if (!message_take(query, err)) {
+        if (is_told_over(query)) {
+            query_end(query);
+        } else if (!message_take(query, err)) {
             return false;
         }
     }

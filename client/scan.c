@@ -107,16 +107,23 @@ static void message_drop(struct polarys_client_scan *scan)
     scan->next = 0;
 }
 
-/* What the end of the stream means. True: the scan may go on (or is done); false fills `err`. */
+/* True when the server has said that nothing follows what was handed out; the status behind it tells no more. */
+static bool is_told_over(const struct polarys_client_scan *scan)
+{
+    if (scan->message == NULL) {
+        return false;
+    }
+    POLARYS_ASSERT(scan->next == scan->message->n_documents);
+    Polarys__V1__ScanEndReason reason = scan->message->end_reason;
+    return reason == POLARYS__V1__SCAN_END_REASON__SCAN_END_REASON_END_OF_RANGE ||
+           reason == POLARYS__V1__SCAN_END_REASON__SCAN_END_REASON_LIMIT_REACHED;
+}
+
+/* The stream is over and the scan is not. True: it goes on; false fills `err`. */
 static bool stream_ended(struct polarys_client_scan *scan, enum client_feed_event event,
                          Polarys__V1__ScanEndReason reason, struct polarys_client_error *err)
 {
-    if (event == CLIENT_FEED_ENDED &&
-        (reason == POLARYS__V1__SCAN_END_REASON__SCAN_END_REASON_END_OF_RANGE ||
-         reason == POLARYS__V1__SCAN_END_REASON__SCAN_END_REASON_LIMIT_REACHED)) {
-        scan->is_done = true;
-        return true;
-    }
+    POLARYS_ASSERT(event != CLIENT_FEED_MESSAGE);
     if (event == CLIENT_FEED_ENDED &&
         reason == POLARYS__V1__SCAN_END_REASON__SCAN_END_REASON_UNSPECIFIED) {
         event = client_feed_cut(&scan->feed, err);
@@ -190,7 +197,10 @@ bool polarys_client_scan_next(struct polarys_client_scan *scan, bool *has_docume
             *has_document = true;
             return true;
         }
-        if (!message_take(scan, err)) {
+        if (is_told_over(scan)) {
+            scan->is_done = true;
+            client_feed_close(&scan->feed);
+        } else if (!message_take(scan, err)) {
             return false;
         }
     }

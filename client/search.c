@@ -71,6 +71,7 @@ static bool hit_give(struct search *search, const Polarys__V1__SearchHit *from,
     size_t count =
         from->n_highlights < SEARCH_HIGHLIGHTS_MAX ? from->n_highlights : SEARCH_HIGHLIGHTS_MAX;
     char **texts = calloc(count + 1, sizeof(*texts));
+    POLARYS_ASSERT(search->returned < search_limit(search));
 
     while (texts != NULL && hit.highlight_count < count) {
         const ProtobufCBinaryData *piece = &from->highlights[hit.highlight_count];
@@ -128,6 +129,7 @@ static bool message_give(struct search *search, const struct transport_message *
 static bool search_loop(struct search *search, struct polarys_client_error *err)
 {
     struct transport_message bytes;
+    POLARYS_ASSERT(search->returned == 0 && !search->is_stopped);
     bool is_ok = search_send(search, err);
 
     while (is_ok && !search->is_stopped && search->returned < search_limit(search)) {

@@ -91,6 +91,7 @@ bool polarys_client_database_drop(struct polarys_client *client, const char *dat
 static void name_copy(char to[129], const ProtobufCBinaryData *name)
 {
     size_t size = name->len < 128 ? name->len : 128;
+    POLARYS_ASSERT(name->data != NULL || name->len == 0);
     if (size > 0) {
         memcpy(to, name->data, size);
     }
@@ -131,13 +132,18 @@ bool polarys_client_table_get(struct polarys_client *client, const char *databas
     return has_info;
 }
 
-/* Copies the token of the next page; *token stays NULL at the end. False: no memory. */
+/* Copies the token of the next page; *token stays NULL at the end. */
 static bool token_take(char **token, const ProtobufCBinaryData *from,
                        struct polarys_client_error *err)
 {
     POLARYS_ASSERT(*token == NULL);
     if (from->len == 0) {
         return true;
+    }
+    if (memchr(from->data, '\0', from->len) != NULL) {
+        /* Cut short it would ask for another page, perhaps the first one for ever. */
+        client_error_set(err, POLARYS_CLIENT_INTERNAL, "the server gave a page token with a NUL");
+        return false;
     }
     *token = malloc(from->len + 1);
     if (*token == NULL) {

@@ -180,6 +180,7 @@ void polarys_client_transact_outcome_free(struct polarys_client_transact_outcome
 static bool outcome_fill(struct polarys_client_transact_outcome *outcome,
                          const Polarys__V1__TransactResponse *response)
 {
+    POLARYS_ASSERT(outcome->items == NULL && outcome->item_count == 0);
     outcome->has_succeeded = response->succeeded != 0;
     outcome->is_replayed = response->replayed != 0;
     client_result_fill(&outcome->result, response->header, response->version);
@@ -193,6 +194,7 @@ static bool outcome_fill(struct polarys_client_transact_outcome *outcome,
         struct polarys_client_transact_item *item = &outcome->items[outcome->item_count];
         item->is_found = result->found != 0;
         item->has_document = document != NULL;
+        item->is_left_out = result->left_out != 0;
         if (document != NULL &&
             !client_document_copy(&item->document, &document->key, document->value,
                                   document->version, document->expire_time,

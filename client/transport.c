@@ -108,6 +108,8 @@ bool transport_open(const struct polarys_client_options *options, struct transpo
         /* In spite of its name this is how long an attempt to connect may take. */
         integer_arg(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, (int)options->connect_timeout_ms),
         integer_arg(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000),
+        /* gRPC's own limit is two minutes, in which a call would only wait for its deadline. */
+        integer_arg(GRPC_ARG_DNS_ARES_QUERY_TIMEOUT_MS, (int)options->connect_timeout_ms),
         integer_arg(GRPC_ARG_MAX_METADATA_SIZE, 64 * 1024),
     };
     grpc_channel_args channel_args = {sizeof(args) / sizeof(args[0]), args};
@@ -145,6 +147,12 @@ void transport_close(struct transport *transport)
     pthread_mutex_destroy(&transport->mutex);
     free(transport);
     grpc_shutdown();
+}
+
+bool transport_is_connected(const struct transport *transport)
+{
+    POLARYS_ASSERT(transport->channel != NULL);
+    return grpc_channel_check_connectivity_state(transport->channel, 0) == GRPC_CHANNEL_READY;
 }
 
 static grpc_completion_queue *queue_acquire(struct transport *transport)

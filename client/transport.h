@@ -28,6 +28,8 @@ struct transport_message {
 bool transport_open(const struct polarys_client_options *options, struct transport **out,
                     struct polarys_client_error *err);
 void transport_close(struct transport *transport); /* accepts NULL */
+/* True while there is a connection. Any thread. */
+bool transport_is_connected(const struct transport *transport);
 
 /* Milliseconds of CLOCK_MONOTONIC. */
 uint64_t transport_now_ms(void);

@@ -50,6 +50,7 @@ static bool watch_send(struct polarys_client_watch *watch, struct polarys_client
     Polarys__V1__WatchRequest request = POLARYS__V1__WATCH_REQUEST__INIT;
     Google__Protobuf__Duration interval = GOOGLE__PROTOBUF__DURATION__INIT;
 
+    POLARYS_ASSERT(!watch->has_snapshot_open); /* its rest cannot be asked for */
     request.database = client_text(options->database);
     request.table = client_text(options->table);
     request.prefix = client_bytes(options->prefix, options->prefix_size);
@@ -78,6 +79,7 @@ static void message_drop(struct polarys_client_watch *watch)
 static bool stream_ended(struct polarys_client_watch *watch, enum client_feed_event event,
                          struct polarys_client_error *err)
 {
+    POLARYS_ASSERT(event != CLIENT_FEED_MESSAGE);
     if (event == CLIENT_FEED_ENDED) {
         event = client_feed_cut(&watch->feed, err); /* the last event says that the table is gone */
     }
@@ -206,6 +208,7 @@ static bool event_note(struct polarys_client_watch *watch,
                        const struct polarys_client_watch_event *event)
 {
     uint64_t version = event->document.version;
+    POLARYS_ASSERT(watch->skip_count <= watch->partial_count);
     if (event->kind == POLARYS_CLIENT_WATCH_SNAPSHOT_PUT) {
         watch->has_snapshot_open = true;
         return true;

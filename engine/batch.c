@@ -52,18 +52,23 @@ static enum polarys_code fail_memory(struct polarys_error *err)
     return polarys_fail(err, POLARYS_NO_MEMORY, "no memory for a batch");
 }
 
-/* Bytes did not fit into the arena: the batch is too large, unless the machine has no memory. */
-static enum polarys_code fail_copy(const struct polarys_batch *batch, size_t size,
+enum polarys_code batch_fail_arena(const struct arena *arena, size_t size,
                                    struct polarys_error *err)
 {
-    if (batch->arena.budget_max - batch->arena.total >= size + BATCH_ARENA_SLACK) {
+    if (arena->budget_max - arena->total >= size + BATCH_ARENA_SLACK) {
         return fail_memory(err);
     }
     enum polarys_code code =
-        polarys_fail(err, POLARYS_TOO_LARGE, "what one batch copies takes more than %d bytes",
-                     BATCH_ARENA_BUDGET);
-    polarys_error_detail_set(err, "limit", "%d", BATCH_ARENA_BUDGET);
+        polarys_fail(err, POLARYS_TOO_LARGE, "what one batch copies takes more than %zu bytes",
+                     arena->budget_max);
+    polarys_error_detail_set(err, "limit", "%zu", arena->budget_max);
     return code;
+}
+
+static enum polarys_code fail_copy(const struct polarys_batch *batch, size_t size,
+                                   struct polarys_error *err)
+{
+    return batch_fail_arena(&batch->arena, size, err);
 }
 
 enum polarys_code polarys_batch_create(struct polarys_db *db, const char *database,

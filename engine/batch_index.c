@@ -19,6 +19,7 @@ static enum polarys_code fail_memory(struct index_work *work)
 
 bool index_work_table(struct index_work *work, struct polarys_slice tree_key)
 {
+    POLARYS_ASSERT(tree_key.size >= TREE_KEY_PREFIX_SIZE);
     if (work->has_prefix && memcmp(work->prefix, tree_key.data, TREE_KEY_PREFIX_SIZE) == 0) {
         return work->index_count > 0;
     }
@@ -44,7 +45,8 @@ enum polarys_code index_work_delete(struct index_work *work, struct polarys_slic
     struct batch_effect *effect = batch_array_next(&batch->effects, sizeof(*effect));
     struct polarys_slice copy = batch_made_copy(batch, tree_key.data, tree_key.size);
     if (effect == NULL || copy.data == NULL) {
-        return fail_memory(work);
+        return copy.data == NULL ? batch_fail_arena(&batch->made, tree_key.size, work->err)
+                                 : fail_memory(work);
     }
     *effect = (struct batch_effect){.kind = EFFECT_DELETE, .key = copy};
     batch->effects.count++;
@@ -70,7 +72,7 @@ static enum polarys_code change_add(struct index_work *work, const struct index_
         change->value = batch_made_copy(work->batch, entry->value.data, entry->value.size);
     }
     if (change->key.data == NULL || (change->value.size > 0 && change->value.data == NULL)) {
-        return fail_memory(work);
+        return batch_fail_arena(&work->batch->made, entry->key.size + entry->value.size, work->err);
     }
     work->changes.count++;
     return POLARYS_OK;
@@ -113,6 +115,7 @@ static enum polarys_code index_changes(struct index_work *work,
     struct polarys_slice key = slice_make(effect->key.data + TREE_KEY_PREFIX_SIZE,
                                           effect->key.size - TREE_KEY_PREFIX_SIZE);
     enum polarys_code code = POLARYS_OK;
+    POLARYS_ASSERT(index->state != INDEX_FAILED); /* nobody maintains those */
     work->before.count = 0;
     work->after.count = 0;
     if (old.size > 0) {
@@ -155,6 +158,8 @@ enum polarys_code index_work_effect(struct index_work *work, const struct batch_
 enum polarys_code batch_index(struct polarys_batch *batch, unsigned tree_flags,
                               struct polarys_error *err)
 {
+    POLARYS_ASSERT(batch->may_have_indexes && batch->index_changes.count == 0);
+    POLARYS_ASSERT(batch->reduced_count == batch->effects.count);
     struct catalog *catalog = catalog_acquire(&batch->db->catalog);
     struct index_work work = {
         .batch = batch, .catalog = catalog, .tree_flags = tree_flags, .err = err};

@@ -39,6 +39,7 @@ static enum polarys_code range_expand(struct index_work *work, const struct comm
                                       uint64_t *count)
 {
     struct polarys_batch *batch = work->batch;
+    POLARYS_ASSERT(slice_compare(range->start, range->end) < 0);
     struct commit_range *read = batch_array_next(&batch->read_ranges, sizeof(*read));
     if (read == NULL) {
         return polarys_fail(work->err, POLARYS_NO_MEMORY, "no memory to delete a range");

@@ -31,7 +31,9 @@ void batch_key_show(struct polarys_slice key, char *text, size_t size)
         is_plain = key.data[i] >= 0x20 && key.data[i] < 0x7f;
     }
     if (is_plain) {
-        memcpy(text, key.data, key.size);
+        if (key.size > 0) {
+            memcpy(text, key.data, key.size);
+        }
         text[key.size] = '\0';
         return;
     }
@@ -102,6 +104,7 @@ static enum polarys_code holder_read(struct index_work *work, const struct index
 {
     struct polarys_batch *batch = work->batch;
     struct tree_value value = {0};
+    POLARYS_ASSERT(change->is_unique); /* the value is a document's key there, and nowhere else */
     *holder = slice_make(NULL, 0);
     enum polarys_code code = batch_read_key_add(batch, change->key, work->err);
     if (code == POLARYS_OK) {
@@ -111,7 +114,8 @@ static enum polarys_code holder_read(struct index_work *work, const struct index
     if (code == POLARYS_OK) {
         uint8_t *key = arena_alloc(&batch->made, TREE_KEY_PREFIX_SIZE + value.bytes.size);
         if (key == NULL) {
-            code = fail_memory(work);
+            code =
+                batch_fail_arena(&batch->made, TREE_KEY_PREFIX_SIZE + value.bytes.size, work->err);
         } else {
             memcpy(key, change->document.data, TREE_KEY_PREFIX_SIZE);
             memcpy(key + TREE_KEY_PREFIX_SIZE, value.bytes.data, value.bytes.size);
@@ -210,6 +214,7 @@ static enum polarys_code group_settle(struct index_work *work, const struct inde
                                       bool *has_added)
 {
     const struct index_change *put = NULL;
+    POLARYS_ASSERT(group->count > 0);
     for (size_t i = 0; i < group->count; i++) {
         if (!group->list[i].is_put) {
             continue;
@@ -268,6 +273,7 @@ static enum polarys_code settle_once(struct index_work *work, bool *has_added)
 enum polarys_code index_work_settle(struct index_work *work)
 {
     struct polarys_batch *batch = work->batch;
+    POLARYS_ASSERT(work->changes.count > 0);
     /* Each pass but the last adds the deletion of at least one document that was there before. */
     for (;;) {
         bool has_added = false;

@@ -169,6 +169,9 @@ struct polarys_batch {
 
 /* Room for one more item of `item_size`; its address, or NULL for lack of memory. Does not count it. */
 void *batch_array_next(struct batch_array *array, size_t item_size);
+/* `size` bytes did not fit into an arena of a batch: TOO_LARGE, unless the machine has no memory. */
+enum polarys_code batch_fail_arena(const struct arena *arena, size_t size,
+                                   struct polarys_error *err);
 /* Empties it, keeps the database. */
 void batch_clear(struct polarys_batch *batch);
 /* An operation on a key of any table, stored as it is. Errors: NO_MEMORY. */

@@ -198,7 +198,9 @@ enum polarys_code batch_merge(const struct batch_operation *update, const struct
     struct buffer to = {.capacity = STORED_VALUE_HEADER_MAX + text.size};
     if (code == POLARYS_OK) {
         to.data = arena_alloc(arena, to.capacity);
-        if (to.data == NULL || stored_value_encode(&to, &stored) != POLARYS_OK) {
+        if (to.data == NULL) {
+            code = batch_fail_arena(arena, to.capacity, err);
+        } else if (stored_value_encode(&to, &stored) != POLARYS_OK) {
             code = fail_memory(err);
         }
     }

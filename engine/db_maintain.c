@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/engine_internal.h"
+#include "engine/index_internal.h"
 
 /* Of the prune task: it is queued at most once, and runs again when a flush came while it ran. */
 enum prune_state { PRUNE_IDLE, PRUNE_QUEUED, PRUNE_RUNNING, PRUNE_AGAIN };
@@ -233,6 +234,26 @@ static enum polarys_code flush_and_compact(struct polarys_db *db, struct polarys
     return code == POLARYS_OK ? code : polarys_wrap(err, code, "compact");
 }
 
+/* The entries of the table's indexes lie under ids of their own. */
+static enum polarys_code compact_indexes(struct polarys_db *db, const char *database,
+                                         const char *table, struct polarys_error *err)
+{
+    struct db_indexes found;
+    enum polarys_code code = db_indexes_find(db, database, table, &found, err);
+    for (size_t i = 0; i < found.count && code == POLARYS_OK; i++) {
+        uint8_t start[TREE_KEY_PREFIX_SIZE];
+        uint8_t end[TREE_KEY_PREFIX_SIZE];
+        index_bounds(found.database_id, found.list[i]->id, start, end);
+        code = tree_compact_range(db->tree, slice_make(start, sizeof(start)),
+                                  slice_make(end, sizeof(end)), err);
+        if (code != POLARYS_OK) {
+            code = polarys_wrap(err, code, "compact index \"%s\"", found.list[i]->name);
+        }
+    }
+    catalog_release(found.catalog);
+    return code;
+}
+
 enum polarys_code polarys_db_compact(struct polarys_db *db, const char *database, const char *table,
                                      struct polarys_error *err)
 {
@@ -271,8 +292,10 @@ enum polarys_code polarys_db_compact_range(struct polarys_db *db, const char *da
         memcpy(last + TREE_KEY_PREFIX_SIZE, end.data, end.size);
         last_size += end.size;
     }
-    return flush_and_compact(db, slice_make(first, TREE_KEY_PREFIX_SIZE + start.size),
+    code = flush_and_compact(db, slice_make(first, TREE_KEY_PREFIX_SIZE + start.size),
                              slice_make(last, last_size), err);
+    bool is_whole = start.size == 0 && end.size == 0;
+    return code == POLARYS_OK && is_whole ? compact_indexes(db, database, table, err) : code;
 }
 
 bool polarys_db_drive(struct polarys_db *db, uint32_t rounds_max)

@@ -451,12 +451,12 @@ POLARYS_API NODISCARD enum polarys_code polarys_db_sync(struct polarys_db *db,
 POLARYS_API NODISCARD enum polarys_code polarys_db_flush(struct polarys_db *db,
                                                          uint64_t *flushed_version,
                                                          struct polarys_error *err);
-/* Compacts a table (NULL: everything) down to its last level and waits. */
+/* Compacts a table with its indexes (NULL: everything) down to its last level and waits. */
 POLARYS_API NODISCARD enum polarys_code polarys_db_compact(struct polarys_db *db,
                                                            const char *database, const char *table,
                                                            struct polarys_error *err);
-/* The same for the keys in [start, end) of a table; an empty end: to its last key. Files that reach into the
- * range are rewritten whole. Errors: also BAD_KEY. */
+/* The same for the keys in [start, end) of a table; an empty end: to its last key; its indexes only where both
+ * are empty. Files that reach into the range are rewritten whole. Errors: also BAD_KEY. */
 POLARYS_API NODISCARD enum polarys_code polarys_db_compact_range(
     struct polarys_db *db, const char *database, const char *table, struct polarys_slice start,
     struct polarys_slice end, struct polarys_error *err);

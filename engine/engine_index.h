@@ -120,7 +120,8 @@ POLARYS_API NODISCARD enum polarys_code polarys_table_delete_range_part(
     struct polarys_db *db, const char *database, const char *table, struct polarys_slice start,
     struct polarys_slice end, const struct polarys_write_options *options, uint8_t *resume,
     size_t *resume_size, struct polarys_write_result *result, struct polarys_error *err);
-/* Gathers the statistics that the planner goes by, of all READY indexes of the table, now. */
+/* Gathers the statistics that the planner goes by, and those that searches score by, of all READY indexes of
+ * the table, now. */
 POLARYS_API NODISCARD enum polarys_code polarys_table_analyze(struct polarys_db *db,
                                                               const char *database,
                                                               const char *table,

@@ -57,6 +57,7 @@ struct sweep {
     struct polarys_db *db;
     struct polarys_batch *batch;
     uint64_t now_ms;
+    uint64_t entries_max; /* in one commit */
     uint64_t entry_count;
     uint64_t document_count;
     uint64_t request_id_count;
@@ -123,7 +124,7 @@ static enum polarys_code sweep_gather(struct sweep *sweep, uint64_t snapshot,
         return code;
     }
     entry_iterator_seek_first(iterator);
-    while (iterator->is_valid && sweep->entry_count < DB_EXPIRY_BATCH_MAX && code == POLARYS_OK) {
+    while (iterator->is_valid && sweep->entry_count < sweep->entries_max && code == POLARYS_OK) {
         code = sweep_entry(sweep, snapshot, &iterator->entry, err);
         entry_iterator_next(iterator);
     }
@@ -140,6 +141,7 @@ static bool sweep_once(struct sweep *sweep)
 {
     struct polarys_db *db = sweep->db;
     struct polarys_error err = POLARYS_ERROR_INIT;
+    POLARYS_ASSERT(sweep->entries_max > 0);
     batch_clear(sweep->batch);
     sweep->entry_count = 0;
     sweep->document_count = 0;
@@ -151,7 +153,12 @@ static bool sweep_once(struct sweep *sweep)
         if (code == POLARYS_OK) {
             atomic_fetch_add(&db->expired_count, sweep->document_count);
             request_ids_note_swept(db, sweep->request_id_count);
-            return sweep->entry_count == DB_EXPIRY_BATCH_MAX;
+            return sweep->entry_count == sweep->entries_max;
+        }
+        if (code == POLARYS_TOO_LARGE && sweep->entry_count > 1) {
+            /* Their entries in indexes go with the documents, and may be any number. */
+            sweep->entries_max = sweep->entry_count / 2;
+            return true;
         }
     }
     if (code != POLARYS_OK && code != POLARYS_TXN_CONFLICT && !atomic_load(&db->is_closing)) {
@@ -162,7 +169,7 @@ static bool sweep_once(struct sweep *sweep)
 
 void expiry_sweep(struct polarys_db *db)
 {
-    struct sweep sweep = {.db = db, .now_ms = db_now_ms(db)};
+    struct sweep sweep = {.db = db, .now_ms = db_now_ms(db), .entries_max = DB_EXPIRY_BATCH_MAX};
     struct polarys_error err = POLARYS_ERROR_INIT;
     if (polarys_batch_create(db, NULL, &sweep.batch, &err) != POLARYS_OK) {
         polarys_log(POLARYS_LOG_WARN, "store", "delete expired documents: %s", err.message);

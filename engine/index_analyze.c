@@ -10,6 +10,7 @@
 #include "engine/index_internal.h"
 #include "engine/index_state.h"
 #include "engine/index_statistics.h"
+#include "engine/search_request.h"
 
 enum {
     ANALYZE_ATTEMPTS_MAX = 16,
@@ -238,9 +239,13 @@ static enum polarys_code table_gather(struct polarys_db *db, const struct db_ind
     uint64_t version = found->catalog->version;
     enum polarys_code code = gather(db, version, found->database_id, found->table_id, NULL, err);
     for (size_t i = 0; i < found->count && code == POLARYS_OK; i++) {
-        const struct index_definition *index = found->list[i];
-        if (index->state == INDEX_READY) {
-            code = gather(db, version, found->database_id, index->id, index, err);
+        struct index_definition *index = found->list[i];
+        if (index->state != INDEX_READY) {
+            continue;
+        }
+        code = gather(db, version, found->database_id, index->id, index, err);
+        if (code == POLARYS_OK && index->kind == INDEX_TEXT) {
+            code = search_gather_now(db, index, err);
         }
     }
     return code;

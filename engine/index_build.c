@@ -99,6 +99,7 @@ static enum polarys_code progress_add(struct build_chunk *chunk, struct polarys_
 static enum polarys_code progress_note(struct build_chunk *chunk, struct polarys_error *err)
 {
     struct index_builder *builder = &chunk->db->builder;
+    POLARYS_ASSERT(builder->index_id == chunk->index->id && chunk->last_key.size > 0);
     buffer_clear(&builder->last_key);
     if (buffer_append_slice(&builder->last_key, buffer_slice(&chunk->last_key)) != POLARYS_OK) {
         builder->index_id = 0; /* it is read again */
@@ -267,6 +268,8 @@ static void build_step(struct polarys_db *db, struct build_next *next)
         enum polarys_code code = progress_load(db, index, &err);
         if (code == POLARYS_OK) {
             code = chunk_run(db, catalog, index, next, &err);
+        } else if (is_for_good(code)) {
+            code = fail_index(db, index, code, &err);
         }
         if (code != POLARYS_OK) {
             next->delay_ns = INDEX_BUILD_RETRY_MS * MILLISECOND_NS;

@@ -130,18 +130,19 @@ enum polarys_code db_index_was_ready(struct polarys_db *db, const struct index_d
 {
     struct catalog_record record;
     struct tree_value value = {0};
-    struct index_definition *then = NULL;
     *is_ready = false;
     catalog_record_index_key(&record, index);
     enum polarys_code code =
         tree_get(db->tree, catalog_record_key(&record), version, tree_flags, &value, err);
     if (code == POLARYS_OK) {
-        code =
-            index_record_decode(index->database_id, index->table_id, slice_from_text(index->name),
-                                value.bytes, value.version, &then, err);
-        *is_ready = code == POLARYS_OK && then->id == index->id && then->state == INDEX_READY;
+        uint32_t id = 0;
+        enum index_state state = INDEX_FAILED;
+        if (!index_record_peek(value.bytes, &id, &state)) {
+            code = polarys_fail(err, POLARYS_CORRUPT, "the record of index \"%s\" is not readable",
+                                index->name);
+        }
+        *is_ready = code == POLARYS_OK && id == index->id && state == INDEX_READY;
     }
-    index_definition_unref(then);
     tree_value_release(&value);
     return code == POLARYS_KEY_NOT_FOUND ? POLARYS_OK : code;
 }

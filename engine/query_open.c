@@ -20,7 +20,12 @@ static enum polarys_code hash_make(struct polarys_query *query,
     struct buffer bytes = {0};
     uint8_t sizes[8];
     put_u64_le(sizes, options->filter.size);
-    enum polarys_code code = buffer_append(&bytes, polarys_db_store_id(query->db), POLARYS_ID_SIZE);
+    enum polarys_code code =
+        buffer_reserve(&bytes, POLARYS_ID_SIZE + sizeof(query->prefix) + sizeof(sizes) +
+                                   options->filter.size + options->order_by.size);
+    code = code == POLARYS_OK
+               ? buffer_append(&bytes, polarys_db_store_id(query->db), POLARYS_ID_SIZE)
+               : code;
     code = code == POLARYS_OK ? buffer_append(&bytes, query->prefix, sizeof(query->prefix)) : code;
     code = code == POLARYS_OK ? buffer_append(&bytes, sizes, sizeof(sizes)) : code;
     code = code == POLARYS_OK ? buffer_append_slice(&bytes, options->filter) : code;
@@ -284,6 +289,10 @@ void polarys_query_close(struct polarys_query *query)
     query_source_destroy(query->source);
     query_sorter_destroy(query->sorter);
     query_plan_deinit(query);
+    if (query->statement.txn != NULL) {
+        POLARYS_ASSERT(query->lease_id == 0);
+        query->lease_id = txn_statement_take_lease(&query->statement);
+    }
     query_txn_end(query);
     lease_leave(query);
     evaluation_destroy(query->evaluation);

@@ -79,6 +79,7 @@ static enum polarys_code range_enter(struct index_source *source, bool *is_open,
                                      struct polarys_error *err)
 {
     static const uint8_t zero[1] = {0};
+    POLARYS_ASSERT(source->iterator == NULL && source->range < source->scan->range_count);
     const struct index_range *range = &source->scan->ranges[source->range];
     struct polarys_slice start = buffer_slice(&range->start);
     struct polarys_slice end = buffer_slice(&range->end);
@@ -174,7 +175,7 @@ static enum polarys_code index_next(struct query_source *base, struct query_row 
             return code == POLARYS_KEY_NOT_FOUND ? fail_stray(source, err) : code;
         }
         struct polarys_slice first = entry->key;
-        if (source->scan->index->has_several) {
+        if (source->scan->index->has_several && !source->scan->is_point) {
             code = first_entry(source, row, &first, err);
         }
         *has_row = code == POLARYS_OK && slice_equal(first, entry->key);

@@ -15,6 +15,7 @@ enum polarys_code query_txn_begin(struct polarys_query *query, struct polarys_tx
     if (txn == NULL) {
         return POLARYS_OK;
     }
+    POLARYS_ASSERT(query->statement.txn == NULL && query->view == NULL);
     table_bounds(query->database_id, query->table_id, start, end);
     struct commit_range range = {slice_make(start, sizeof(start)), slice_make(end, sizeof(end))};
     enum polarys_code code = txn_statement_begin(txn, range, query->flags, &query->statement, err);
@@ -67,10 +68,26 @@ enum polarys_code query_txn_judge(struct polarys_query *query, const struct quer
     return txn_statement_note_key(&query->statement, tree_key, version, err);
 }
 
+/* Two conditions on a field made one range because no document had several entries. One that has will be
+ * outside of the range and match all the same: it comes with a marker. */
+static enum polarys_code markers_note(struct polarys_query *query, const struct plan_index *index,
+                                      struct polarys_error *err)
+{
+    uint8_t start[TREE_KEY_PREFIX_SIZE + 1];
+    uint8_t end[TREE_KEY_PREFIX_SIZE];
+    if (index->has_several) {
+        return POLARYS_OK;
+    }
+    POLARYS_ASSERT(index->definition->kind == INDEX_ORDERED);
+    index_marker_bounds(index->definition->database_id, index->definition->id, start, end);
+    struct commit_range range = {slice_make(start, sizeof(start)), slice_make(end, sizeof(end))};
+    return txn_statement_note_range(&query->statement, range, err);
+}
+
 static enum polarys_code scan_note(struct polarys_query *query, const struct plan_scan *scan,
                                    struct polarys_error *err)
 {
-    enum polarys_code code = POLARYS_OK;
+    enum polarys_code code = markers_note(query, scan->index, err);
     for (size_t i = 0; i < scan->range_count && code == POLARYS_OK; i++) {
         struct commit_range range = {buffer_slice(&scan->ranges[i].start),
                                      buffer_slice(&scan->ranges[i].end)};

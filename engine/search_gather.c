@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Gathering the statistics of text indexes, when a search found that there are none or that they are old.
+ * Gathering the statistics of text indexes, when a search found that there are none or that they are old, or
+ * when somebody asks for them.
  *
  * Invariant: all statistics of an index are written in one commit, of what one version held, and only while
- * the index is the one that was walked: its catalogue record is in the read set.
+ * the index is the one that was walked and nobody else has gathered meanwhile: its catalogue record and the
+ * totals, which every gathering writes, are in the read set.
  *
- * It runs on the executor for callers' work, one at a time, and no oftener than an interval allows.
+ * What searches ask for runs on the executor for callers' work, one at a time, and no oftener than an interval
+ * allows.
  */
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "engine/batch_internal.h"
 #include "engine/search_request.h"
+
+enum { GATHER_COMMITS_MAX = 8 }; /* attempts; it was a long walk to get there */
 
 struct gather_task {
     struct polarys_db *db;
@@ -44,6 +49,55 @@ static bool gather_should_stop(void *context)
     return atomic_load(&task->db->is_closing);
 }
 
+/* The version of a key's entry at a version of the store; 0: there is none. */
+static enum polarys_code entry_version(struct polarys_db *db, struct polarys_slice key,
+                                       uint64_t snapshot, uint64_t *version,
+                                       struct polarys_error *err)
+{
+    struct tree_value value = {0};
+    enum polarys_code code = tree_get(db->tree, key, snapshot, TREE_READ_NO_FILL, &value, err);
+    *version = code == POLARYS_OK ? value.version : 0;
+    tree_value_release(&value);
+    return code == POLARYS_KEY_NOT_FOUND ? POLARYS_OK : code;
+}
+
+/* TXN_CONFLICT when what the batch has read is another at `version` than at the snapshot. */
+static enum polarys_code reads_compare(const struct gather_task *task, uint64_t version,
+                                       struct polarys_error *err)
+{
+    const struct polarys_slice *keys = task->batch->own_read_keys.items;
+    enum polarys_code code = POLARYS_OK;
+    for (size_t i = 0; i < task->batch->own_read_keys.count && code == POLARYS_OK; i++) {
+        uint64_t before;
+        uint64_t now;
+        code = entry_version(task->db, keys[i], task->snapshot, &before, err);
+        if (code == POLARYS_OK) {
+            code = entry_version(task->db, keys[i], version, &now, err);
+        }
+        if (code == POLARYS_OK && before != now) {
+            code = polarys_fail(err, POLARYS_TXN_CONFLICT,
+                                "text index \"%s\" was changed, or gathered, meanwhile",
+                                task->index->name);
+        }
+    }
+    return code;
+}
+
+/* The walk may have taken longer than the log role looks back: it is told to look from now on only. */
+static enum polarys_code gather_commit(struct gather_task *task, struct polarys_error *err)
+{
+    enum polarys_code code = POLARYS_TXN_CONFLICT;
+    for (int i = 0; i < GATHER_COMMITS_MAX && code == POLARYS_TXN_CONFLICT; i++) {
+        uint64_t version = commit_published_version(task->db->commit);
+        code = reads_compare(task, version, err);
+        if (code != POLARYS_OK) {
+            return code;
+        }
+        code = batch_commit_system(task->batch, version, err);
+    }
+    return code;
+}
+
 static enum polarys_code gather_at(struct gather_task *task, struct polarys_error *err)
 {
     struct catalog_record record;
@@ -60,7 +114,11 @@ static enum polarys_code gather_at(struct gather_task *task, struct polarys_erro
     if (code == POLARYS_OK) {
         code = search_statistics_gather(&gathering, &view, err);
     }
-    return code == POLARYS_OK ? batch_commit_system(task->batch, task->snapshot, err) : code;
+    if (code == POLARYS_OK) {
+        POLARYS_ASSERT(task->batch->operations.count > 0); /* the totals at least */
+        code = batch_add_read_key(task->batch, batch_operations(task->batch)[0].key, err);
+    }
+    return code == POLARYS_OK ? gather_commit(task, err) : code;
 }
 
 static enum polarys_code gather(struct gather_task *task, struct polarys_error *err)
@@ -78,6 +136,14 @@ static enum polarys_code gather(struct gather_task *task, struct polarys_error *
     }
     polarys_batch_destroy(task->batch);
     return code;
+}
+
+enum polarys_code search_gather_now(struct polarys_db *db, struct index_definition *index,
+                                    struct polarys_error *err)
+{
+    struct gather_task task = {.db = db, .index = index, .err = err};
+    POLARYS_ASSERT(index->kind == INDEX_TEXT);
+    return gather(&task, err);
 }
 
 static void gather_run(void *context)

@@ -85,5 +85,9 @@ NODISCARD enum polarys_code search_request_show(struct search_request *request,
 
 /* After a search: has the statistics gathered in the background where they are missing or old. */
 void search_gather_consider(const struct search_request *request);
+/* Gathers them in the calling thread. REQUIRES: a text index, `err`. Errors: TXN_CONFLICT (the index was
+ * changed meanwhile, or somebody else gathered), CANCELLED (the store is being closed), those of reads. */
+NODISCARD enum polarys_code search_gather_now(struct polarys_db *db, struct index_definition *index,
+                                              struct polarys_error *err);
 
 #endif

@@ -17,6 +17,7 @@ static enum polarys_code list_reads(struct polarys_txn *txn, struct polarys_erro
 {
     struct polarys_batch *batch = txn->batch;
     enum polarys_code code = POLARYS_OK;
+    POLARYS_ASSERT(batch->own_read_keys.count == 0 && batch->own_read_ranges.count == 0);
     for (size_t i = 0; i < txn->reads.key_count && code == POLARYS_OK; i++) {
         code = batch_borrow_read_key(batch, txn->reads.keys[i].key, err);
     }
@@ -48,6 +49,7 @@ static enum polarys_code list_writes(struct polarys_txn *txn, struct polarys_err
 static bool knows_first_version(const struct polarys_txn *txn, uint64_t *version)
 {
     if (!txn->reads_newest) {
+        POLARYS_ASSERT(txn->snapshot != 0); /* the first write took it */
         *version = txn->snapshot;
         return true;
     }
@@ -143,6 +145,7 @@ static enum polarys_code enter_to_commit(struct polarys_txn *txn, unsigned flags
 static void end_commit(struct polarys_txn *txn, enum polarys_code code)
 {
     bool is_committed = code == POLARYS_OK;
+    POLARYS_ASSERT(txn->phase == TXN_COMMITTING);
     bool has_record = is_committed && txn_has_writes(txn);
     txn_end(txn, is_committed ? POLARYS_TXN_COMMITTED : POLARYS_TXN_ABORTED, has_record,
             is_committed ? "it was committed" : "its commit failed");

@@ -157,6 +157,7 @@ enum polarys_code txns_add(struct polarys_txn *txn, struct polarys_error *err)
 static void unlist_locked(struct txns *txns, struct polarys_txn *txn)
 {
     struct polarys_txn **link = bucket_of(txns, txn->id);
+    POLARYS_ASSERT(txns->count > 0);
     while (*link != txn) {
         POLARYS_ASSERT(*link != NULL);
         link = &(*link)->bucket_next;
@@ -218,6 +219,7 @@ void txns_remove(struct polarys_txn *txn, enum polarys_txn_state state, bool has
 {
     struct txns *txns = txn->db->txns;
     uint64_t now_ns = clock_monotonic_ns(txn->db->clock);
+    POLARYS_ASSERT(state == POLARYS_TXN_COMMITTED || state == POLARYS_TXN_ABORTED);
     mutex_lock(&txns->mutex);
     unlist_locked(txns, txn);
     if (!has_record) {
@@ -316,7 +318,8 @@ void txns_sweep(struct polarys_db *db)
     while (txns->ended_count > 0) {
         size_t at = txns->ended_next + txns->ended_capacity - txns->ended_count;
         uint64_t ended_ns = txns->ended[at % txns->ended_capacity].ended_ns;
-        if (now_ns - ended_ns < (uint64_t)POLARYS_TXN_REMEMBERED_MS * NS_PER_MS) {
+        /* One that ended since the clock was read ended later than that. */
+        if (now_ns < ended_ns + (uint64_t)POLARYS_TXN_REMEMBERED_MS * NS_PER_MS) {
             break;
         }
         txns->ended_count--;

@@ -29,6 +29,7 @@ enum polarys_code txn_statement_begin(struct polarys_txn *txn, struct commit_ran
     if (txn == NULL) {
         return POLARYS_OK;
     }
+    POLARYS_ASSERT(range.start.size >= TREE_KEY_PREFIX_SIZE);
     enum polarys_code code = txn_enter(txn, flags, err);
     if (code != POLARYS_OK) {
         return code;
@@ -62,6 +63,16 @@ void txn_statement_end(struct txn_statement *statement)
     }
     txn_unref(txn);
     *statement = (struct txn_statement){0};
+}
+
+uint64_t txn_statement_take_lease(struct txn_statement *statement)
+{
+    uint64_t lease_id = 0;
+    if (statement->txn != NULL && statement->txn->reads_newest) {
+        lease_id = statement->lease_id;
+        statement->lease_id = 0;
+    }
+    return lease_id;
 }
 
 enum polarys_code txn_statement_version_set(struct txn_statement *statement, uint64_t version,

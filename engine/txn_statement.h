@@ -41,6 +41,9 @@ NODISCARD enum polarys_code txn_statement_begin(struct polarys_txn *txn, struct 
                                                 struct polarys_error *err);
 /* Accepts a zeroed one. */
 void txn_statement_end(struct txn_statement *statement);
+/* Hands the lease on the statement's version over to the caller: 0 where nothing is lost with it, since the
+ * transaction itself keeps the version, or there is none. Accepts a zeroed one. */
+uint64_t txn_statement_take_lease(struct txn_statement *statement);
 /* Has the statement read what an earlier one read: at a level whose statements have versions of their own
  * any that is readable. Errors: CURSOR_EXPIRED, TOO_MANY_CALLS. */
 NODISCARD enum polarys_code txn_statement_version_set(struct txn_statement *statement,

@@ -131,6 +131,9 @@ enum polarys_code txn_verify_written(struct polarys_txn *txn, struct polarys_sli
     bool was_expired;
     enum polarys_code code =
         version_at(txn->db, tree_key, txn->snapshot, tree_flags, &seen, &was_expired, err);
+    if (was_expired) {
+        seen = 0; /* whether it was swept since makes no difference */
+    }
     return code == POLARYS_OK ? verify_key(txn, tree_key, seen, version, tree_flags, err) : code;
 }
 
@@ -161,7 +164,25 @@ struct range_walk {
     struct polarys_db *db;
     struct entry_iterator *iterator;
     uint64_t now_ms;
+    bool has_documents; /* false: entries of an index, whose values are anything and never expire */
 };
+
+/* Whether the range is one of a table. Of one that was dropped meanwhile nothing is left to compare with. */
+static bool is_of_table(struct polarys_db *db, struct commit_range range)
+{
+    unsigned stripe;
+    size_t first;
+    POLARYS_ASSERT(range.start.size >= TREE_KEY_PREFIX_SIZE);
+    uint32_t table_id = get_u32_be(range.start.data + 4);
+    bool is_table = false;
+    const struct catalog *catalog = catalog_enter(&db->catalog, &stripe);
+    size_t count = catalog_database_tables(catalog, get_u32_be(range.start.data), &first);
+    for (size_t i = first; i < first + count && !is_table; i++) {
+        is_table = catalog->tables[i].id == table_id;
+    }
+    catalog_leave(&db->catalog, stripe);
+    return is_table;
+}
 
 /* On to the first document at or behind where it stands that has not expired. */
 static enum polarys_code walk_settle(struct range_walk *walk, struct polarys_error *err)
@@ -169,9 +190,11 @@ static enum polarys_code walk_settle(struct range_walk *walk, struct polarys_err
     struct entry_iterator *iterator = walk->iterator;
     while (iterator->is_valid) {
         struct stored_value stored;
-        if (!stored_value_decode(iterator->entry.value, &stored)) {
-            /* Not a document: an entry of the store's own, which never expires. */
+        if (!walk->has_documents) {
             return POLARYS_OK;
+        }
+        if (!stored_value_decode(iterator->entry.value, &stored)) {
+            return polarys_fail(err, POLARYS_CORRUPT, "a stored value has an unknown form");
         }
         if (stored.expires_at_ms == 0 || stored.expires_at_ms > walk->now_ms) {
             return POLARYS_OK;
@@ -236,8 +259,9 @@ static enum polarys_code verify_range(struct polarys_txn *txn, struct commit_ran
 {
     /* Both by the same clock: what expired meanwhile is missing on both sides, swept or not. */
     uint64_t now_ms = db_now_ms(txn->db);
-    struct range_walk before = {.db = txn->db, .now_ms = now_ms};
-    struct range_walk after = {.db = txn->db, .now_ms = now_ms};
+    bool has_documents = is_of_table(txn->db, range);
+    struct range_walk before = {.db = txn->db, .now_ms = now_ms, .has_documents = has_documents};
+    struct range_walk after = before;
     enum polarys_code code = walk_begin(&before, range, seen_version, tree_flags, err);
     if (code == POLARYS_OK) {
         code = walk_begin(&after, range, version, tree_flags, err);

@@ -91,6 +91,24 @@ static void snapshot_flag_set(struct polarys_watch *watch, bool is_snapshot)
 
 /* ---- the snapshot ---- */
 
+/* A scan goes by names: under the watch's there may be another table by now. */
+static enum polarys_code table_check(struct polarys_watch *watch, struct polarys_error *err)
+{
+    struct polarys_db *db = watch->hub->db;
+    uint32_t database_id;
+    uint32_t table_id = 0;
+    enum polarys_code code = db_database_find(db, watch->database, &database_id, err);
+    if (code == POLARYS_OK) {
+        code = db_table_find(db, database_id, watch->table, &table_id, NULL, err);
+    }
+    if (code == POLARYS_OK && watch_table_ref(database_id, table_id) != watch->table_ref) {
+        code =
+            polarys_fail(err, POLARYS_TABLE_NOT_FOUND,
+                         "table \"%s\" was dropped, and another one made, meanwhile", watch->table);
+    }
+    return code;
+}
+
 static enum polarys_code snapshot_begin(struct polarys_watch *watch, struct polarys_error *err)
 {
     struct polarys_db *db = watch->hub->db;
@@ -99,6 +117,9 @@ static enum polarys_code snapshot_begin(struct polarys_watch *watch, struct pola
                                            .prefix = buffer_slice(&watch->prefix),
                                            .flags = POLARYS_READ_NO_FILL};
     enum polarys_code code = polarys_scan_open(db, &options, &watch->scan, err);
+    if (code == POLARYS_OK) {
+        code = table_check(watch, err);
+    }
     if (code != POLARYS_OK) {
         return code;
     }

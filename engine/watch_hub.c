@@ -131,6 +131,7 @@ static struct watch_table *table_get_locked(struct watch_hub *hub, uint64_t tabl
 static void table_free_locked(struct watch_hub *hub, struct watch_table *table)
 {
     struct watch_table **link = bucket_of(hub, table->table_ref);
+    POLARYS_ASSERT(table->first == NULL && table->watch_count == 0);
     while (*link != table) {
         link = &(*link)->next;
     }
@@ -161,6 +162,7 @@ static enum polarys_code hub_start_locked(struct watch_hub *hub, uint64_t versio
 static void join_locked(struct watch_hub *hub, struct polarys_watch *watch,
                         struct watch_table *table, uint64_t version)
 {
+    POLARYS_ASSERT(table->table_ref == watch->table_ref && version >= hub->round_version);
     watch->joined = table;
     watch->previous_joined = NULL;
     watch->next_joined = table->first;

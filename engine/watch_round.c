@@ -92,6 +92,7 @@ static enum polarys_code round_frame(struct watch_round *round, const struct fee
                                      struct polarys_error *err)
 {
     struct watch_hub *hub = round->hub;
+    POLARYS_ASSERT(frame->last_version > round->version);
     struct log_batch_visitor visitor = {.commit = round_commit, .context = round};
     mutex_lock(&hub->mutex);
     hub->round_version = frame->last_version;

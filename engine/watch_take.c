@@ -104,6 +104,7 @@ static enum polarys_code item_give(struct polarys_watch *watch, const struct wat
                                    bool *has_event, struct polarys_watch_event *event,
                                    struct polarys_error *err)
 {
+    POLARYS_ASSERT(!watch->is_over);
     event_fill(watch, item, event);
     enum polarys_code code = event_filter(watch, event, has_event, err);
     if (code != POLARYS_OK) {
@@ -125,6 +126,7 @@ static enum polarys_code item_give(struct polarys_watch *watch, const struct wat
 /* The packet in hand is done: nothing up to its last version is left for this watch. */
 static void packet_finish(struct polarys_watch *watch)
 {
+    POLARYS_ASSERT(watch->item_index == watch->packet->item_count);
     if (watch->packet->last_version > watch->resume_version) {
         watch->resume_version = watch->packet->last_version;
     }

@@ -60,6 +60,7 @@ $(BUILD)/gen/python.stamp: $(PROTO_SOURCES)
 FUZZ_C := $(sort $(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_NAMES := $(patsubst tests/fuzz/%_fuzz.c,%,$(FUZZ_C))
 FUZZ_OF_SERVICE := $(if $(FUZZ_C),$(shell grep -l '^\#include "service/' $(FUZZ_C) 2>/dev/null))
+FUZZ_OF_CLI := $(if $(FUZZ_C),$(shell grep -l '^\#include "client/cli/' $(FUZZ_C) 2>/dev/null))
 FUZZ_COMMON := $(filter-out %_fuzz.c,$(sort $(wildcard tests/fuzz/*.c)))
 fuzz_named = $(foreach each,$(FUZZ_NAMES),fuzz/$(each)=$(BUILD_FUZZ)/fuzz/$(each))
 
@@ -73,9 +74,12 @@ endef
 FUZZ_SUPPORT := $(filter %.c,$(call sources_in,tests/support))
 FUZZ_SUPPORT_A := $(if $(FUZZ_SUPPORT),$(BUILD)/obj/fuzz_support.a)
 $(if $(FUZZ_SUPPORT_A),$(eval $(call archive,$(FUZZ_SUPPORT_A),$(call object,$(FUZZ_SUPPORT)))))
-$(foreach each,$(FUZZ_NAMES),$(if $(filter tests/fuzz/$(each)_fuzz.c,$(FUZZ_OF_SERVICE)),$(eval $(call \
-	fuzz_target,$(each),$(FUZZ_SUPPORT_A) $(SERVICE_A) $(PROTO_API_A),$(SERVICE_LIBS))),$(eval $(call \
-	fuzz_target,$(each),$(FUZZ_SUPPORT_A) $(PROTO_API_A)))))
+# What a target is linked with besides the engine: the archives and libraries of the part that it includes.
+fuzz_archives = $(FUZZ_SUPPORT_A) $(if $(filter $(1),$(FUZZ_OF_SERVICE)),$(SERVICE_A))$(if \
+	$(filter $(1),$(FUZZ_OF_CLI)),$(CLI_A) $(LIBPOLARYS_A)) $(PROTO_API_A)
+fuzz_libs = $(if $(filter $(1),$(FUZZ_OF_SERVICE)),$(SERVICE_LIBS))$(if $(filter $(1),$(FUZZ_OF_CLI)),$(CLIENT_LIBS) $(CLI_LIBS))
+$(foreach each,$(FUZZ_NAMES),$(eval $(call fuzz_target,$(each),$(call \
+	fuzz_archives,tests/fuzz/$(each)_fuzz.c),$(call fuzz_libs,tests/fuzz/$(each)_fuzz.c))))
 TEST_OBJECTS += $(call object,$(FUZZ_C) $(FUZZ_COMMON))
 
 .PHONY: fuzz-programs asan-programs tsan-programs short-programs integration-needs

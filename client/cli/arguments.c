@@ -9,6 +9,7 @@
 #include "client/assert.h"
 #include "client/cli/command.h"
 #include "client/cli/parse.h"
+#include "client/endpoint.h"
 
 /* The words that are still to be read. */
 struct word_reader {
@@ -54,6 +55,19 @@ static const char *option_name(const char *word, size_t *size, const char **valu
     return word + 2;
 }
 
+static enum cli_status repeated_add(struct word_reader *reader, enum option_id id,
+                                    const char *value, struct arguments *arguments)
+{
+    POLARYS_ASSERT(value != NULL);
+    if (arguments->repeated_count == ARGUMENTS_REPEATED_MAX) {
+        return cli_usage(reader->cli, "--%s is given too often", option_specs[id].name);
+    }
+    arguments->repeated[arguments->repeated_count].id = id;
+    arguments->repeated[arguments->repeated_count].value = value;
+    arguments->repeated_count++;
+    return CLI_DONE;
+}
+
 static enum cli_status option_take(struct word_reader *reader, const char *word,
                                    struct arguments *arguments)
 {
@@ -72,7 +86,7 @@ static enum cli_status option_take(struct word_reader *reader, const char *word,
                    : cli_usage(reader->cli, "%s has no option %s; see: polarys help %s",
                                arguments->command->name, word, arguments->command->name);
     }
-    if (arguments->values[id] != NULL) {
+    if (arguments->values[id] != NULL && !option_specs[id].is_repeatable) {
         return cli_usage(reader->cli, "--%s is given twice", option_specs[id].name);
     }
     if (option_specs[id].value_name == NULL) {
@@ -88,7 +102,7 @@ static enum cli_status option_take(struct word_reader *reader, const char *word,
         value = reader->words[reader->next++];
     }
     arguments->values[id] = value;
-    return CLI_DONE;
+    return option_specs[id].is_repeatable ? repeated_add(reader, id, value, arguments) : CLI_DONE;
 }
 
 /* Takes a word of the command's name, or an operand. `group` keeps the first word of two. */
@@ -166,6 +180,20 @@ enum cli_status arguments_parse(struct cli *cli, int word_count, const char *con
     return arguments_judge(cli, group, arguments);
 }
 
+size_t arguments_repeated(const struct arguments *arguments, enum option_id id,
+                          const char *values[ARGUMENTS_REPEATED_MAX])
+{
+    size_t count = 0;
+
+    POLARYS_ASSERT(option_specs[id].is_repeatable);
+    for (size_t i = 0; i < arguments->repeated_count; i++) {
+        if (arguments->repeated[i].id == id) {
+            values[count++] = arguments->repeated[i].value;
+        }
+    }
+    return count;
+}
+
 bool arguments_number(struct cli *cli, const struct arguments *arguments, enum option_id id,
                       uint64_t min, uint64_t max, uint64_t *number)
 {
@@ -188,6 +216,10 @@ enum cli_status arguments_settings(struct cli *cli, const struct arguments *argu
 
     if (values[OPTION_ENDPOINT] != NULL) {
         settings->endpoint = values[OPTION_ENDPOINT];
+        if (!client_endpoint_is_valid(settings->endpoint)) {
+            return cli_usage(cli, "--endpoint is '%s', not " CLIENT_ENDPOINT_FORM,
+                             settings->endpoint);
+        }
     }
     if (values[OPTION_ADMIN_ENDPOINT] != NULL) {
         settings->admin_endpoint = values[OPTION_ADMIN_ENDPOINT];

@@ -15,6 +15,7 @@
 #include "client/cli/parse.h"
 #include "client/cli/text.h"
 #include "client/cli/txn.h"
+#include "client/endpoint.h"
 
 static const char *environment(const char *name, const char *otherwise)
 {
@@ -124,7 +125,9 @@ struct polarys_client *cli_connect(struct cli *cli, uint32_t timeout_ms)
         strcmp(cli->client_endpoint, options.endpoint) == 0) {
         return cli->client;
     }
-    if (!parse_endpoint_is_loopback(options.endpoint) && !cli->settings.is_plaintext) {
+    /* What is no endpoint at all is told of as that, by opening it. */
+    if (client_endpoint_is_valid(options.endpoint) &&
+        !parse_endpoint_is_loopback(options.endpoint) && !cli->settings.is_plaintext) {
         (void)cli_fail(cli, "TLS_REQUIRED",
                        "%s is not on loopback, and this program speaks no TLS yet: --plaintext "
                        "sends everything unencrypted",

@@ -99,6 +99,13 @@ enum option_id {
     /* replica promote */
     OPTION_ALLOW_DATA_LOSS,
 
+    /* import-polarysdb */
+    OPTION_KEY_HEX,
+    OPTION_REPLAY_ALL,
+    OPTION_REPLACE,
+    OPTION_RENAME_TABLE,
+    OPTION_DRY_RUN,
+
     OPTION_COUNT,
 };
 
@@ -108,15 +115,26 @@ struct option_spec {
     const char *value_name; /* NULL: it takes none */
     const char *summary;
     const char *choices; /* values that completion offers, blanks between; NULL: none */
+    bool is_repeatable;  /* may be given more than once */
 };
 extern const struct option_spec option_specs[OPTION_COUNT];
 
-enum { COMMAND_WORDS_MAX = 2, COMMAND_POSITIONALS_MAX = 4, RETRY_FOR_DEFAULT_MS = 10000 };
+enum {
+    COMMAND_WORDS_MAX = 2,
+    COMMAND_POSITIONALS_MAX = 4,
+    ARGUMENTS_REPEATED_MAX = 80, /* of all options that may be repeated */
+    RETRY_FOR_DEFAULT_MS = 10000,
+};
 
 /* A parsed command line. Everything is borrowed from the words. */
 struct arguments {
     const struct command *command;
     const char *values[OPTION_COUNT]; /* NULL: not given; "" for an option without a value */
+    struct {
+        enum option_id id;
+        const char *value;
+    } repeated[ARGUMENTS_REPEATED_MAX]; /* each value of the options that may be repeated */
+    size_t repeated_count;
     const char *positionals[COMMAND_POSITIONALS_MAX];
     int positional_count;
 };
@@ -126,7 +144,7 @@ struct command {
     const char *operands; /* "TABLE KEY [VALUE|-]" */
     const char *summary;
     const char *example;
-    uint64_t options; /* bits by option_id, global ones left out */
+    unsigned __int128 options; /* bits by option_id, global ones left out */
     int positionals_min;
     int positionals_max;
     bool first_is_table; /* the shell completes a table's name in the first place */
@@ -153,6 +171,9 @@ static inline bool arguments_has(const struct arguments *arguments, enum option_
 {
     return arguments->values[id] != NULL;
 }
+/* Every value of an option that may be repeated, in their order: how many. */
+size_t arguments_repeated(const struct arguments *arguments, enum option_id id,
+                          const char *values[ARGUMENTS_REPEATED_MAX]);
 /* The value of a number option, or `number` as it was when it is not given. Reports; false then. */
 bool arguments_number(struct cli *cli, const struct arguments *arguments, enum option_id id,
                       uint64_t min, uint64_t max, uint64_t *number);
@@ -201,6 +222,7 @@ enum cli_status command_database_create(struct cli *cli, const struct arguments 
 enum cli_status command_database_list(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_database_drop(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_import(struct cli *cli, const struct arguments *arguments);
+enum cli_status command_import_polarysdb(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_export(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_backup_create(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_backup_list(struct cli *cli, const struct arguments *arguments);

@@ -6,7 +6,7 @@
 
 #include "client/cli/command.h"
 
-#define BIT(id) (UINT64_C(1) << (id))
+#define BIT(id) ((unsigned __int128)1 << (id))
 #define OPTIONS_WRITE                                                                              \
     (BIT(OPTION_DURABILITY) | BIT(OPTION_IF_VERSION) | BIT(OPTION_IF_ABSENT) |                     \
      BIT(OPTION_IF_PRESENT) | BIT(OPTION_REQUEST_ID))
@@ -20,7 +20,7 @@
     (BIT(OPTION_ISOLATION) | BIT(OPTION_MODE) | BIT(OPTION_READ_ONLY) | BIT(OPTION_IDLE_TIMEOUT) | \
      BIT(OPTION_TXN_TIMEOUT) | BIT(OPTION_DURABILITY))
 
-_Static_assert(OPTION_COUNT <= 64, "a set of options is 64 bits");
+_Static_assert(OPTION_COUNT <= 128, "a set of options is 128 bits");
 
 /* Each: name, operands, summary, example, options, operands at least and at most, is the first a table. */
 const struct command command_table[] = {
@@ -101,6 +101,13 @@ const struct command command_table[] = {
      "polarys import packages packages.jsonl --key-field Package",
      BIT(OPTION_KEY_FIELD) | BIT(OPTION_RETRY_FOR) | BIT(OPTION_DURABILITY), 2, 2, true,
      command_import},
+    {"import-polarysdb", "DIR|FILE",
+     "write what the files of the Go program PolarysDB hold: a store's directory, or one snapshot, "
+     "log, backup or export; missing tables are made",
+     "polarys import-polarysdb data --key-hex 6d79...0000",
+     BIT(OPTION_KEY_HEX) | BIT(OPTION_REPLAY_ALL) | BIT(OPTION_REPLACE) | BIT(OPTION_RENAME_TABLE) |
+         BIT(OPTION_DRY_RUN) | BIT(OPTION_RETRY_FOR) | BIT(OPTION_DURABILITY),
+     1, 1, false, command_import_polarysdb},
     {"export", "TABLE [FILE|-]", "write all documents as JSON lines, all at one version",
      "polarys export packages packages.jsonl", BIT(OPTION_RETRY_FOR), 1, 2, true, command_export},
     {"backup create", "DIR",

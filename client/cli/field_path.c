@@ -142,6 +142,15 @@ static size_t direction_size(const char *piece, size_t size)
     return 0;
 }
 
+/* True for a bare name with a blank in it: quoted as it is, a slip in the direction would be taken for a field that no
+ * document has. */
+static bool direction_is_wrong(const char *piece, size_t size)
+{
+    POLARYS_ASSERT(size > 0);
+    return direction_size(piece, size) == 0 && memchr(piece, ' ', size) != NULL &&
+           memchr(piece, '`', size) == NULL;
+}
+
 /* Writes one piece of an order with its path quoted. False: no memory. */
 static bool order_piece_write(FILE *to, const char *separator, const char *piece, size_t size)
 {
@@ -173,6 +182,15 @@ enum cli_status field_order_read(struct cli *cli, const char *text, char **order
     }
     while (is_ok && is_whole && piece_next(&text, &piece, &size)) {
         is_whole = size > 0;
+        if (is_whole && direction_is_wrong(piece, size)) {
+            (void)fclose(memory);
+            free(*order);
+            *order = NULL;
+            return cli_usage(cli,
+                             "--order-by: '%.*s' does not end in asc or desc; a name with a blank "
+                             "in it stands in backticks",
+                             (int)(size < 64 ? size : 64), piece);
+        }
         is_ok = !is_whole || order_piece_write(memory, separator, piece, size);
         separator = ", ";
     }

@@ -33,7 +33,11 @@ static void command_line_print(FILE *to, const struct command *command)
 {
     char name[96];
     (void)snprintf(name, sizeof(name), "%s %s", command->name, command->operands);
-    (void)fprintf(to, "  %-*s%s\n", HELP_COLUMN, name, command->summary);
+    if (strlen(name) >= HELP_COLUMN) {
+        (void)fprintf(to, "  %s\n  %*s%s\n", name, HELP_COLUMN, "", command->summary);
+    } else {
+        (void)fprintf(to, "  %-*s%s\n", HELP_COLUMN, name, command->summary);
+    }
 }
 
 void help_print(FILE *to)

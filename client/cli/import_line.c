@@ -10,6 +10,7 @@
 
 #include "client/assert.h"
 #include "client/cli/json_text.h"
+#include "client/cli/member.h"
 #include "client/cli/parse.h"
 #include "client/cli/text.h"
 
@@ -62,63 +63,33 @@ static bool key_take(struct import_line *line, struct polarys_slice text, const 
     return true;
 }
 
-/* A JSON string's text, quotes left out; slashes may be escaped. Decodes into *bytes, which grows. */
-static bool base64_take(const struct object_member *member, uint8_t **bytes, size_t *capacity,
-                        size_t *size)
-{
-    size_t text_size = member->value_size;
-    char *text;
-
-    POLARYS_ASSERT(member->value != NULL || member->value_size == 0);
-    *size = 0;
-    if (text_size < 2 || member->value[0] != '"') {
-        return false;
-    }
-    /* The text is put behind the room for the bytes, so that it can be decoded there. */
-    size_t needed = text_base64_room(text_size) + text_size;
-    if (needed > *capacity) {
-        uint8_t *grown = realloc(*bytes, needed);
-        if (grown == NULL) {
-            return false;
-        }
-        *bytes = grown;
-        *capacity = needed;
-    }
-    if (*bytes == NULL) {
-        return false;
-    }
-    text = (char *)*bytes + text_base64_room(text_size);
-    size_t count = 0;
-    for (size_t i = 1; i + 1 < text_size; i++) {
-        if (member->value[i] != '\\' || member->value[i + 1] != '/') {
-            text[count++] = member->value[i];
-        }
-    }
-    return text_base64_decode(text, count, *bytes, size);
-}
-
 static bool key_base64_take(struct import_line *line, const struct object_member *member,
                             struct import_fault *fault)
 {
     uint8_t *bytes = NULL;
     size_t capacity = 0;
     size_t size = 0;
-    bool is_ok = base64_take(member, &bytes, &capacity, &size);
+    bool is_ok = member_base64_take(member, &bytes, &capacity, &size);
 
-    if (is_ok && bytes != NULL && size <= POLARYS_KEY_BYTES_MAX) {
+    if (!is_ok) {
+        (void)fault_set(fault, "BAD_KEY", "\"key_base64\" is no base64 text");
+    } else if (size > POLARYS_KEY_BYTES_MAX) {
+        is_ok = fault_set(fault, "BAD_KEY", "a key of %zu bytes; it may have 1 to %d", size,
+                          POLARYS_KEY_BYTES_MAX);
+    } else {
         memcpy(line->key, bytes, size);
         line->record.key = line->key;
         line->record.key_size = size;
     }
     free(bytes);
-    return is_ok || fault_set(fault, "BAD_KEY", "\"key_base64\" is no base64 text");
+    return is_ok;
 }
 
 static bool raw_take(struct import_line *line, const struct object_member *member,
                      struct import_fault *fault)
 {
     size_t size;
-    if (!base64_take(member, &line->raw, &line->raw_capacity, &size)) {
+    if (!member_base64_take(member, &line->raw, &line->raw_capacity, &size)) {
         return fault_set(fault, "BAD_ARGUMENT", "\"raw\" is no base64 text");
     }
     line->record.kind = POLARYS_CLIENT_RAW;
@@ -130,15 +101,9 @@ static bool raw_take(struct import_line *line, const struct object_member *membe
 static bool expiry_take(struct import_line *line, const struct object_member *member,
                         struct import_fault *fault)
 {
-    char text[40];
-    size_t size = member->value_size;
+    char text[MEMBER_TIME_ROOM];
 
-    if (size < 2 || size >= sizeof(text) || member->value[0] != '"') {
-        return fault_set(fault, "BAD_ARGUMENT", "\"expires_at\" is no time");
-    }
-    memcpy(text, member->value + 1, size - 2);
-    text[size - 2] = '\0';
-    if (!parse_time_ms(text, &line->record.expires_at_ms)) {
+    if (!member_time_take(member, text, &line->record.expires_at_ms)) {
         return fault_set(fault, "BAD_ARGUMENT",
                          "\"expires_at\" is '%s', not a time such as 2026-01-02T03:04:05Z", text);
     }
@@ -146,35 +111,29 @@ static bool expiry_take(struct import_line *line, const struct object_member *me
     return true;
 }
 
-static bool name_is(const struct object_member *member, const char *name)
-{
-    POLARYS_ASSERT(name != NULL);
-    return member->name_size == strlen(name) && memcmp(member->name, name, member->name_size) == 0;
-}
-
 static bool member_take(struct import_line *line, struct polarys_slice text,
                         const struct object_member *member, struct import_fault *fault)
 {
-    if (name_is(member, "key")) {
+    if (member_is(member, "key")) {
         return key_take(line, text, "key", fault);
     }
-    if (name_is(member, "key_base64")) {
+    if (member_is(member, "key_base64")) {
         return key_base64_take(line, member, fault);
     }
-    if (name_is(member, "value")) {
+    if (member_is(member, "value")) {
         line->record.kind = POLARYS_CLIENT_JSON;
         line->record.value = member->value;
         line->record.value_size = member->value_size;
         return true;
     }
-    if (name_is(member, "raw")) {
+    if (member_is(member, "raw")) {
         return raw_take(line, member, fault);
     }
-    if (name_is(member, "expires_at")) {
+    if (member_is(member, "expires_at")) {
         return expiry_take(line, member, fault);
     }
     /* What scan and get say besides: not to be written. */
-    if (name_is(member, "version") || name_is(member, "commit_time")) {
+    if (member_is(member, "version") || member_is(member, "commit_time")) {
         return true;
     }
     return fault_set(fault, "BAD_ARGUMENT",

@@ -113,4 +113,18 @@ const struct option_spec option_specs[OPTION_COUNT] = {
     [OPTION_TXN_TIMEOUT] = {"txn-timeout", "DURATION",
                             "of the whole transaction: 5m; in the shell 30m", NULL},
     [OPTION_FOR_UPDATE] = {"for-update", NULL, "within a transaction: it will be written", NULL},
+
+    [OPTION_KEY_HEX] = {.name = "key-hex",
+                        .value_name = "HEX",
+                        .summary =
+                            "the Go store's key, 64 digits; again for each key it had before",
+                        .is_repeatable = true},
+    [OPTION_REPLAY_ALL] = {"replay-all", NULL,
+                           "apply every log entry, not only those newer than the snapshot", NULL},
+    [OPTION_REPLACE] = {"replace", NULL, "overwrite documents that are there", NULL},
+    [OPTION_RENAME_TABLE] = {.name = "rename-table",
+                             .value_name = "OLD=NEW",
+                             .summary = "call a table otherwise; again for each",
+                             .is_repeatable = true},
+    [OPTION_DRY_RUN] = {"dry-run", NULL, "only tell what the files hold, without a server", NULL},
 };

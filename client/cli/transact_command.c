@@ -1,14 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * transact: compare, then or else, as a file of JSON says:
- *
- *     {"table": "users",
- *      "compare": [{"key": "ann", "version": 7}],
- *      "then": [{"put": "ann", "value": {"age": 31}}, {"get": "bob"}],
- *      "else": [{"get": "ann"}]}
- *
- * A comparison has `version`, `exists` (true or false), or `field` with `equals`. Operations are `get`, `put`
- * with `value`, `update` with `patch`, `delete`; each may name its own `table`.
+ * transact: compare, then or else, as a file of JSON says. What the file may say is in transact_parts.h.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,194 +8,31 @@
 #include "client/assert.h"
 #include "client/cli/command.h"
 #include "client/cli/input.h"
-#include "client/cli/json_text.h"
 #include "client/cli/output.h"
-#include "client/cli/parse.h"
-#include "client/polarys_query.h"
+#include "client/cli/transact_parts.h"
 
-enum { TRANSACT_TIMEOUT_MS = 60000, TRANSACT_PATH_BYTES_MAX = 1024 };
+enum { TRANSACT_TIMEOUT_MS = 60000 };
 
-/* What is being built, and where its parts come from. */
-struct transact_reader {
-    struct cli *cli;
-    struct polarys_client_transact *transact;
-    char table[POLARYS_CLIENT_NAME_MAX + 1]; /* of parts that name none */
-    size_t part;                             /* in its list, counted from 0 */
-    const char *list;                        /* "compare", "then", "else" */
-};
-
-/* One part: an object's text, and room for what it says. */
-struct transact_part {
-    struct polarys_slice text;
-    struct polarys_client_write write;
-    char table[POLARYS_CLIENT_NAME_MAX + 1];
-    char key[POLARYS_KEY_BYTES_MAX + 1];
-    char path[TRANSACT_PATH_BYTES_MAX + 1];
-    char *json; /* malloc'd */
-};
-
-static enum cli_status part_wrong(const struct transact_reader *reader, const char *why)
+/* What the answer does not hold and a reader would miss. */
+static void outcome_lacks(struct cli *cli, const struct polarys_client_transact_outcome *outcome)
 {
-    return cli_fail(reader->cli, "INVALID_ARGUMENT/BAD_ARGUMENT", "%s[%zu]: %s", reader->list,
-                    reader->part, why);
-}
+    size_t left_out = 0;
 
-/* The member of this name; false when there is none. */
-static bool member_find(struct polarys_slice text, const char *name, struct object_member *member)
-{
-    struct object_walk walk;
-
-    POLARYS_ASSERT(name != NULL);
-    if (!object_walk_init(&walk, (const char *)text.data, text.size)) {
-        return false;
+    POLARYS_ASSERT(outcome->items != NULL);
+    for (size_t i = 0; i < outcome->item_count; i++) {
+        left_out += outcome->items[i].is_left_out ? 1 : 0;
     }
-    while (object_walk_next(&walk, member)) {
-        if (member->name_size == strlen(name) &&
-            memcmp(member->name, name, member->name_size) == 0) {
-            return true;
-        }
+    (void)fflush(cli->out);
+    if (left_out > 0) {
+        (void)fprintf(cli->err,
+                      "%zu documents had no room in the answer: get them with --consistency "
+                      "version=%llu\n",
+                      left_out, (unsigned long long)outcome->result.version);
     }
-    return false;
-}
-
-/* A string or number member as text with a NUL; false when it is missing or does not fit. */
-static bool member_text(struct polarys_slice text, const char *name, char *to, size_t to_size,
-                        size_t *size)
-{
-    struct polarys_error err = POLARYS_ERROR_INIT;
-    POLARYS_ASSERT(to_size > 0);
-    return polarys_json_member_text(text, name, to, to_size, size, &err) == POLARYS_OK;
-}
-
-/* The table of a part: its own or that of all. */
-static void part_table_read(const struct transact_reader *reader, struct transact_part *part)
-{
-    size_t size;
-    bool has_own = member_text(part->text, "table", part->table, sizeof(part->table), &size);
-    part->write.table = has_own ? part->table : reader->table;
-}
-
-static bool part_key_read(struct transact_part *part, const char *name)
-{
-    part->write.key = part->key;
-    return member_text(part->text, name, part->key, sizeof(part->key), &part->write.key_size);
-}
-
-/* The value of a comparison: NULL, or what is wrong. */
-static const char *condition_read(struct transact_part *part)
-{
-    struct polarys_client_write *write = &part->write;
-    struct object_member member;
-    char number[24];
-    size_t size;
-
-    POLARYS_ASSERT(write->precondition == POLARYS_CLIENT_NO_PRECONDITION);
-    if (member_text(part->text, "version", number, sizeof(number), &size)) {
-        write->precondition = POLARYS_CLIENT_VERSION_EQUALS;
-        return parse_number(number, &write->precondition_version) ? NULL
-                                                                  : "\"version\" is no version";
+    if (outcome->is_replayed) {
+        (void)fputs("an attempt whose answer was lost had done it; what it read is not kept\n",
+                    cli->err);
     }
-    if (member_find(part->text, "exists", &member)) {
-        bool exists = member.value_size == 4 && memcmp(member.value, "true", 4) == 0;
-        bool is_absent = member.value_size == 5 && memcmp(member.value, "false", 5) == 0;
-        write->precondition = exists ? POLARYS_CLIENT_MUST_EXIST : POLARYS_CLIENT_MUST_NOT_EXIST;
-        return exists || is_absent ? NULL : "\"exists\" is true or false";
-    }
-    if (!member_text(part->text, "field", part->path, sizeof(part->path), &size) ||
-        !member_find(part->text, "equals", &member)) {
-        return "says neither \"version\" nor \"exists\" nor \"field\" with \"equals\"";
-    }
-    part->json = strndup(member.value, member.value_size);
-    write->precondition = POLARYS_CLIENT_FIELD_EQUALS;
-    write->precondition_field = part->path;
-    write->precondition_json = part->json;
-    return part->json != NULL ? NULL : "no memory for it";
-}
-
-static enum cli_status compare_read(struct transact_reader *reader, struct transact_part *part)
-{
-    if (!part_key_read(part, "key")) {
-        return part_wrong(reader, "no \"key\", or one that is too long");
-    }
-    const char *why = condition_read(part);
-    if (why != NULL) {
-        return part_wrong(reader, why);
-    }
-    return polarys_client_transact_compare(reader->transact, &part->write)
-               ? CLI_DONE
-               : part_wrong(reader, "no memory for it");
-}
-
-static enum cli_status operation_read(struct transact_reader *reader, struct transact_part *part,
-                                      enum polarys_client_branch branch)
-{
-    static const struct {
-        const char *name;
-        const char *value; /* NULL: it takes none */
-        enum polarys_client_operation operation;
-    } operations[] = {
-        {"get", NULL, POLARYS_CLIENT_OPERATION_GET},
-        {"put", "value", POLARYS_CLIENT_OPERATION_PUT},
-        {"update", "patch", POLARYS_CLIENT_OPERATION_UPDATE},
-        {"delete", NULL, POLARYS_CLIENT_OPERATION_DELETE},
-    };
-    struct object_member member;
-
-    for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
-        if (!part_key_read(part, operations[i].name)) {
-            continue;
-        }
-        if (operations[i].value != NULL) {
-            if (!member_find(part->text, operations[i].value, &member)) {
-                return part_wrong(reader,
-                                  i == 1 ? "put takes a \"value\"" : "update takes a \"patch\"");
-            }
-            part->write.value = member.value;
-            part->write.value_size = member.value_size;
-        }
-        return polarys_client_transact_add(reader->transact, branch, operations[i].operation,
-                                           &part->write)
-                   ? CLI_DONE
-                   : part_wrong(reader, "no memory for it");
-    }
-    return part_wrong(reader, "is neither a get, a put, an update nor a delete");
-}
-
-/* Reads one of the three lists; one that is missing is empty. */
-static enum cli_status list_read(struct transact_reader *reader, struct polarys_slice text,
-                                 const char *name)
-{
-    struct object_member member;
-    struct object_walk walk;
-    struct polarys_slice element = {NULL, 0};
-    enum cli_status status = CLI_DONE;
-
-    reader->list = name;
-    reader->part = 0;
-    if (!member_find(text, name, &member)) {
-        return CLI_DONE;
-    }
-    if (!array_walk_init(&walk, member.value, member.value_size)) {
-        return cli_fail(reader->cli, "INVALID_ARGUMENT/BAD_ARGUMENT", "\"%s\" is no array", name);
-    }
-    while (status == CLI_DONE &&
-           array_walk_next(&walk, (const char **)&element.data, &element.size)) {
-        struct transact_part *part = calloc(1, sizeof(*part));
-        if (part == NULL) {
-            return cli_fail(reader->cli, "NO_MEMORY", "no memory for an operation");
-        }
-        part->text = element;
-        part_table_read(reader, part);
-        status = strcmp(name, "compare") == 0
-                     ? compare_read(reader, part)
-                     : operation_read(reader, part,
-                                      strcmp(name, "then") == 0 ? POLARYS_CLIENT_THEN
-                                                                : POLARYS_CLIENT_ELSE);
-        free(part->json);
-        free(part);
-        reader->part++;
-    }
-    return status;
 }
 
 /* One row for the whole; then, of each operation in JSON, or of each document that was got. */
@@ -230,11 +59,12 @@ static enum cli_status outcome_print(struct cli *cli,
     output->has_line_ends = true;
     for (size_t i = 0; i < outcome->item_count; i++) {
         const struct polarys_client_transact_item *item = &outcome->items[i];
-        const struct output_field found = field_bool("found", item->is_found);
+        const struct output_field found[] = {field_bool("found", item->is_found),
+                                             field_bool("left_out", item->is_left_out)};
         if (item->has_document) {
             output_document(output, &item->document, false);
         } else if (output->format == OUTPUT_JSON) {
-            output_row(output, &found, 1);
+            output_row(output, found, item->is_left_out ? 2 : 1);
         }
     }
     return output_finish(output, cli, status);
@@ -250,6 +80,7 @@ static enum cli_status transact_run(struct cli *cli, struct polarys_client_trans
         return cli_fail_call(cli, &err);
     }
     enum cli_status status = outcome_print(cli, &outcome);
+    outcome_lacks(cli, &outcome);
     polarys_client_transact_outcome_free(&outcome);
     return status;
 }
@@ -258,30 +89,21 @@ static enum cli_status transact_run(struct cli *cli, struct polarys_client_trans
 static enum cli_status transact_read(struct cli *cli, struct polarys_slice text,
                                      enum polarys_client_durability durability)
 {
-    struct transact_reader reader = {.cli = cli};
     struct polarys_client *client = cli_connect(cli, TRANSACT_TIMEOUT_MS);
-    size_t size;
+    struct polarys_client_transact *transact;
 
     if (client == NULL) {
         return CLI_FAILED;
     }
-    (void)member_text(text, "table", reader.table, sizeof(reader.table),
-                      &size); /* may be missing */
-    reader.transact = polarys_client_transact_create(client, cli->settings.database);
-    if (reader.transact == NULL) {
+    transact = polarys_client_transact_create(client, cli->settings.database);
+    if (transact == NULL) {
         return cli_fail(cli, "NO_MEMORY", "no memory for a transaction");
     }
-    enum cli_status status = list_read(&reader, text, "compare");
+    enum cli_status status = transact_parts_read(cli, text, transact);
     if (status == CLI_DONE) {
-        status = list_read(&reader, text, "then");
+        status = transact_run(cli, transact, durability);
     }
-    if (status == CLI_DONE) {
-        status = list_read(&reader, text, "else");
-    }
-    if (status == CLI_DONE) {
-        status = transact_run(cli, reader.transact, durability);
-    }
-    polarys_client_transact_destroy(reader.transact);
+    polarys_client_transact_destroy(transact);
     return status;
 }
 
@@ -314,11 +136,8 @@ enum cli_status command_transact(struct cli *cli, const struct arguments *argume
     }
     if (status == CLI_DONE) {
         const struct polarys_slice text = {(const uint8_t *)bytes, size};
-        struct object_walk walk;
         if (polarys_json_check(text, &err) != POLARYS_OK) {
             status = cli_fail_engine(cli, &err);
-        } else if (!object_walk_init(&walk, bytes, size)) {
-            status = cli_fail(cli, "INVALID_ARGUMENT/BAD_ARGUMENT", "a transaction is an object");
         } else {
             status = transact_read(cli, text, options.durability);
         }

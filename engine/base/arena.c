@@ -13,7 +13,7 @@
 
 enum {
     ARENA_ALIGNMENT = 16,
-    ARENA_BLOCK_SIZE_MIN = 4096,
+    ARENA_BLOCK_SIZE_MIN = 1008,       /* what malloc gives and takes back without a search */
     ARENA_BLOCK_SIZE_MAX = 256 * 1024, /* of a block that no single allocation asks for */
 };
 

@@ -126,6 +126,18 @@ static enum polarys_code fill_edit(struct tree *tree, const struct tree_install 
     return POLARYS_OK;
 }
 
+/* The levels of now. Only an installation replaces levels, so these stay current until ours are; the version
+ * that names them may be replaced and freed by a switch of memtables as soon as the mutex is let go. REQUIRES:
+ * tree_install_begin. */
+static const struct tree_levels *levels_before(struct tree *tree)
+{
+    POLARYS_ASSERT(tree->is_installing);
+    mutex_lock(&tree->mutex);
+    const struct tree_levels *levels = tree->current->levels;
+    mutex_unlock(&tree->mutex);
+    return levels;
+}
+
 /* Everything that needs memory. REQUIRES: tree_install_begin. */
 static enum polarys_code prepare(struct tree *tree, const struct tree_install *install,
                                  struct installation *work)
@@ -141,10 +153,8 @@ static enum polarys_code prepare(struct tree *tree, const struct tree_install *i
         code = fill_edit(tree, install, work);
     }
     if (code == POLARYS_OK) {
-        /* Only an installation replaces levels, so these stay current until ours are. */
-        struct tree_version *current = __atomic_load_n(&tree->current, __ATOMIC_ACQUIRE);
         /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the caller frees what `work` holds */
-        code = tree_levels_derive(current->levels, install->removed, install->removed_count,
+        code = tree_levels_derive(levels_before(tree), install->removed, install->removed_count,
                                   work->placed, work->placed_count, &tree->shape, &work->levels);
     }
     return code;
@@ -193,12 +203,13 @@ static void publish(struct tree *tree, const struct tree_install *install,
     }
     version->levels = work->levels;
     mark_obsolete_locked(current->levels, install);
+    if (install->history_start > tree->history_start) {
+        /* Before the version: whoever finds something gone in that has to find the history shortened too. */
+        __atomic_store_n(&tree->history_start, install->history_start, __ATOMIC_RELEASE);
+    }
     tree_version_publish_locked(tree, version);
     if (install->flushed_version > tree->flushed_version) {
         __atomic_store_n(&tree->flushed_version, install->flushed_version, __ATOMIC_RELEASE);
-    }
-    if (install->history_start > tree->history_start) {
-        __atomic_store_n(&tree->history_start, install->history_start, __ATOMIC_RELEASE);
     }
     tree->is_garbage_checked = false;
     tree_pressure_update_locked(tree);

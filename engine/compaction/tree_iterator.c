@@ -493,8 +493,7 @@ enum polarys_code tree_iterator_create(struct tree *tree, struct polarys_slice s
                             ((flags & TREE_READ_NO_FILL) != 0 ? TABLE_READ_NO_FILL : 0u) |
                             ((flags & TREE_READ_AHEAD) != 0 ? TABLE_READ_AHEAD : 0u);
     if (buffer_append_slice(&iterator->start, start) != POLARYS_OK ||
-        buffer_append_slice(&iterator->end, end) != POLARYS_OK ||
-        buffer_reserve(&iterator->key, TREE_KEY_SIZE_MAX) != POLARYS_OK) {
+        buffer_append_slice(&iterator->end, end) != POLARYS_OK) {
         tree_destroy(&iterator->base);
         return polarys_fail(err, POLARYS_NO_MEMORY, "no memory for an iterator");
     }

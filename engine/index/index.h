@@ -112,6 +112,8 @@ const char *index_kind_name(enum index_kind kind); /* "hash", "ordered", "text" 
 /* Appends the value of its record; database, table and name are the record's key. Errors: NO_MEMORY. */
 NODISCARD enum polarys_code index_record_encode(const struct index_definition *index,
                                                 struct buffer *to);
+/* Id and state alone, for who has the definition already. False when it is no record. */
+bool index_record_peek(struct polarys_slice value, uint32_t *id, enum index_state *state);
 /* `version`: of the record's entry. Errors: CORRUPT, NO_MEMORY. */
 NODISCARD enum polarys_code index_record_decode(uint32_t database_id, uint32_t table_id,
                                                 struct polarys_slice name,

@@ -278,6 +278,18 @@ static bool record_parse(struct polarys_slice value, struct index_spec *spec,
     return spec->language != NULL && spec->failure != NULL && cursor_left(&rest) == 0;
 }
 
+bool index_record_peek(struct polarys_slice value, uint32_t *id, enum index_state *state)
+{
+    POLARYS_ASSERT(id != NULL && state != NULL);
+    if (value.size < RECORD_HEAD_SIZE || value.data[0] != RECORD_FORMAT ||
+        value.data[22] < INDEX_BUILDING || value.data[22] > INDEX_FAILED) {
+        return false;
+    }
+    *id = get_u32_le(value.data + 1);
+    *state = (enum index_state)value.data[22];
+    return true;
+}
+
 /* NOLINTNEXTLINE(readability-function-size): seven parameters, and each is one thing */
 enum polarys_code index_record_decode(uint32_t database_id, uint32_t table_id,
                                       struct polarys_slice name, struct polarys_slice value,

@@ -91,7 +91,7 @@ static void weighed_deinit(struct weighed *weighed)
 /* Notes the candidate, and takes it for the plan if it is the cheapest so far. Takes scan and keys over. */
 static void plan_consider(struct plan *plan, struct weighed *take_weighed)
 {
-    POLARYS_ASSERT(plan->candidate_count < PLAN_CANDIDATES_MAX);
+    POLARYS_ASSERT(plan->candidate_count < plan->candidate_room);
     size_t number = plan->candidate_count++;
     plan->candidates[number] = take_weighed->candidate;
     if (number > 0 && plan->candidates[plan->chosen].cost <= take_weighed->candidate.cost) {
@@ -192,11 +192,10 @@ static bool order_is_even(const struct order *order)
 static enum polarys_code scans_consider(struct planner *planner, struct plan *plan)
 {
     const struct plan_input *input = planner->input;
-    struct plan_terms *terms = malloc(sizeof(*terms));
+    struct plan_terms *terms = plan_terms_create(input->normal);
     if (terms == NULL) {
         return POLARYS_NO_MEMORY;
     }
-    plan_terms_gather(input->normal, terms);
     enum polarys_code code = POLARYS_OK;
     bool is_even = order_is_even(input->order);
     for (size_t i = 0; i < input->index_count && code == POLARYS_OK; i++) {
@@ -242,6 +241,13 @@ static void planner_deinit(struct planner *planner)
     }
 }
 
+/* Nothing is cheaper than the scan of one entry, so nothing else is weighed. */
+static bool is_single_entry(const struct plan *plan)
+{
+    return plan->candidate_count > 0 && plan->kind == PLAN_SCAN && plan->scan->range_count == 1 &&
+           plan->scan->entries <= 1;
+}
+
 static enum polarys_code all_consider(struct planner *planner, struct plan *plan)
 {
     const struct plan_input *input = planner->input;
@@ -252,7 +258,8 @@ static enum polarys_code all_consider(struct planner *planner, struct plan *plan
     if (!input->is_table_only && !input->must_keep_key_order) {
         code = scans_consider(planner, plan);
     }
-    if (code == POLARYS_OK && !input->is_table_only && input->must_keep_index == NULL) {
+    if (code == POLARYS_OK && !input->is_table_only && input->must_keep_index == NULL &&
+        !is_single_entry(plan)) {
         code = keys_consider(planner, plan);
     }
     /* A forced index that a cursor in key order cannot use: the table gives the same answer. */
@@ -267,7 +274,10 @@ enum polarys_code plan_make(const struct plan_input *input, struct plan *plan,
 {
     struct planner planner = {.input = input, .err = err};
     *plan = (struct plan){0};
-    enum polarys_code code = paths_parse(&planner);
+    /* The table, each index in two ways, a set of keys, the table as what is left. */
+    plan->candidate_room = 2 * input->index_count + 3;
+    plan->candidates = calloc(plan->candidate_room, sizeof(*plan->candidates));
+    enum polarys_code code = plan->candidates == NULL ? POLARYS_NO_MEMORY : paths_parse(&planner);
     if (code == POLARYS_OK) {
         code = all_consider(&planner, plan);
     }
@@ -286,6 +296,6 @@ void plan_deinit(struct plan *plan)
 {
     plan_scan_destroy(plan->scan);
     plan_keys_destroy(plan->keys);
-    plan->scan = NULL;
-    plan->keys = NULL;
+    free(plan->candidates);
+    *plan = (struct plan){0};
 }

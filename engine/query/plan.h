@@ -79,6 +79,7 @@ struct plan_scan {
     const struct filter_term *used[2 * INDEX_FIELDS_MAX];
     size_t used_count;
     bool is_exact;  /* with one entry a document: exactly the documents for which `used` holds */
+    bool is_point;  /* one value for every field: a document has one entry there at most */
     double entries; /* estimated */
     uint64_t read;  /* the executor's: entries that it came by */
 };
@@ -114,8 +115,6 @@ struct plan_candidate {
     double rows;
 };
 
-enum { PLAN_CANDIDATES_MAX = 2 * PLAN_INDEXES_MAX + 4 };
-
 struct plan {
     enum plan_kind kind;
     bool is_reverse;        /* SCAN */
@@ -125,8 +124,9 @@ struct plan {
     double source_rows;     /* documents looked at, estimated */
     double rows;            /* that match, estimated */
     double cost;
-    struct plan_candidate candidates[PLAN_CANDIDATES_MAX]; /* the one chosen too */
+    struct plan_candidate *candidates; /* the one chosen too; owned */
     size_t candidate_count;
+    size_t candidate_room;
     size_t chosen;
 };
 

@@ -21,8 +21,8 @@ struct planner {
 
 /* Conditions that all have to hold. */
 struct plan_terms {
-    const struct filter_term *list[FILTER_TERMS_MAX];
     size_t count;
+    const struct filter_term *list[];
 };
 
 void plan_scan_destroy(struct plan_scan *scan); /* accepts NULL */
@@ -51,8 +51,8 @@ NODISCARD enum polarys_code plan_keys_make(struct planner *planner, const struct
                                            struct plan_keys **out);
 double plan_keys_cost(const struct plan_keys *keys);
 /* The conditions that are joined by AND at the top: the node alone, or its children. Those that are no
- * single conditions are left out. */
-void plan_terms_gather(const struct filter_node *node, struct plan_terms *terms);
+ * single conditions are left out. The caller frees it; NULL when there is no memory. `node` may be NULL. */
+struct plan_terms *plan_terms_create(const struct filter_node *node);
 
 #ifdef __cplusplus
 }

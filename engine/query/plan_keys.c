@@ -24,22 +24,33 @@ double plan_keys_cost(const struct plan_keys *keys)
     return keys->entries * (PLAN_COST_ENTRY + PLAN_COST_KEY_SORT) + keys->rows * PLAN_COST_FETCH;
 }
 
-void plan_terms_gather(const struct filter_node *node, struct plan_terms *terms)
+/* The node's first condition, or the first of an AND; its siblings follow. */
+static const struct filter_node *terms_first(const struct filter_node *node)
 {
-    terms->count = 0;
-    if (node == NULL) {
-        return;
+    return node != NULL && node->kind == FILTER_AND ? node->first : node;
+}
+
+struct plan_terms *plan_terms_create(const struct filter_node *node)
+{
+    bool has_siblings = node != NULL && node->kind == FILTER_AND;
+    size_t count = 0;
+    for (const struct filter_node *each = terms_first(node); each != NULL;
+         each = has_siblings ? each->next : NULL) {
+        count++;
     }
-    if (node->kind == FILTER_TERM) {
-        terms->list[terms->count++] = node->term;
-    } else if (node->kind == FILTER_AND) {
-        for (const struct filter_node *each = node->first; each != NULL; each = each->next) {
-            if (each->kind == FILTER_TERM) {
-                POLARYS_ASSERT(terms->count < FILTER_TERMS_MAX);
-                terms->list[terms->count++] = each->term;
-            }
+    POLARYS_ASSERT(count <= FILTER_TERMS_MAX);
+    struct plan_terms *terms = malloc(sizeof(*terms) + count * sizeof(terms->list[0]));
+    if (terms == NULL) {
+        return NULL;
+    }
+    terms->count = 0;
+    for (const struct filter_node *each = terms_first(node); each != NULL;
+         each = has_siblings ? each->next : NULL) {
+        if (each->kind == FILTER_TERM) {
+            terms->list[terms->count++] = each->term;
         }
     }
+    return terms;
 }
 
 static struct plan_keys *keys_create(enum plan_keys_kind kind)
@@ -187,12 +198,9 @@ static enum polarys_code all_make(struct planner *planner, const struct filter_n
                                   struct plan_keys **out)
 {
     struct choices choices = {.count = 0};
-    struct plan_terms *terms = malloc(sizeof(*terms));
-    enum polarys_code code = POLARYS_NO_MEMORY;
-    if (terms != NULL) {
-        plan_terms_gather(node, terms);
-        code = choices_of_indexes(planner, terms, &choices);
-    }
+    struct plan_terms *terms = plan_terms_create(node);
+    enum polarys_code code =
+        terms == NULL ? POLARYS_NO_MEMORY : choices_of_indexes(planner, terms, &choices);
     if (code == POLARYS_OK) {
         code = choices_of_unions(planner, node, &choices);
     }

@@ -483,6 +483,8 @@ enum polarys_code plan_scan_make(struct planner *planner, const struct plan_term
     if (code != POLARYS_OK) {
         goto done;
     }
+    builder.scan->is_point =
+        builder.scan->range_count == 1 && builder.points_count == builder.index->field_count;
     ranges_settle(builder.scan);
     used_set(&builder);
     code = entries_estimate(&builder);

@@ -132,8 +132,8 @@ static void formats_collect(struct info_formats *formats)
 void admin_get_server_info(struct call *call)
 {
     static const char *const feature_names[] = {
-        "bulk_write", "export",       "preconditions", "snapshots", "reflection", "health",
-        "transact",   "transactions", "indexes",       "query",     "search",     "explain"};
+        "bulk_write",   "export",  "preconditions", "snapshots", "reflection", "health", "transact",
+        "transactions", "indexes", "query",         "search",    "explain",    "watch"};
     enum { FEATURES = sizeof(feature_names) / sizeof(feature_names[0]) };
     struct server *server = call->server;
     call->arena.budget += sizeof(struct info_lists) + PROTO_ARENA_FIRST_BYTES;

@@ -1,20 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fills messages of streams. The invariant: FRAME_TAIL_MAX bytes are free behind `at` at all times,
- * so that a message can be closed whenever that is needed.
+ * Fills messages of streams. How much a message may hold and how much memory it has are two things:
+ * most messages are one small document, and memory that malloc has to search for costs more than the
+ * document. So it begins small and doubles.
  */
 #include "service/rpc/frame.h"
 
 #include "service/server/check.h"
+
+enum { FRAME_MEMORY_MIN = 960 /* with the slice's own header what malloc keeps at hand */ };
+
+static size_t frame_used(const struct frame *frame)
+{
+    return (size_t)(frame->at - GRPC_SLICE_START_PTR(frame->slice));
+}
 
 static void frame_make(struct frame *frame, size_t size)
 {
     if (frame->bytes == 0) {
         frame->bytes = FRAME_FIRST_BYTES;
     }
-    size_t room = size > frame->bytes ? size : frame->bytes;
     SERVICE_ASSERT(frame->head_size <= FRAME_HEAD_MAX);
-    frame->slice = grpc_slice_malloc(frame->head_size + room + FRAME_TAIL_MAX);
+    size_t room = frame->head_size + size;
+    /* A stream that goes on fills what it may. */
+    size_t least = frame->bytes > FRAME_FIRST_BYTES ? frame->bytes : FRAME_MEMORY_MIN;
+    frame->slice = grpc_slice_malloc(room > least ? room : least);
     frame->at = GRPC_SLICE_START_PTR(frame->slice);
     memcpy(frame->at, frame->head, frame->head_size);
     frame->at += frame->head_size;
@@ -23,28 +33,31 @@ static void frame_make(struct frame *frame, size_t size)
     frame->records = 0;
 }
 
-bool frame_room_get(struct frame *frame, size_t size)
+void frame_room_make(struct frame *frame, size_t size)
 {
     if (frame->at == NULL) {
         frame_make(frame, size);
-        return true;
     }
-    size_t free_bytes = (size_t)(GRPC_SLICE_END_PTR(frame->slice) - frame->at);
-    SERVICE_ASSERT(free_bytes >= FRAME_TAIL_MAX);
-    return size <= free_bytes - FRAME_TAIL_MAX;
-}
-
-void frame_room_make(struct frame *frame, size_t size)
-{
-    if (frame_room_get(frame, size)) {
+    size_t used = frame_used(frame);
+    size_t capacity = GRPC_SLICE_LENGTH(frame->slice);
+    SERVICE_ASSERT(used <= capacity);
+    if (size <= capacity - used) {
         return;
     }
-    size_t used = (size_t)(frame->at - GRPC_SLICE_START_PTR(frame->slice));
-    grpc_slice larger = grpc_slice_malloc(used + size + FRAME_TAIL_MAX);
+    grpc_slice larger = grpc_slice_malloc(size > capacity ? used + size : 2 * capacity);
     memcpy(GRPC_SLICE_START_PTR(larger), GRPC_SLICE_START_PTR(frame->slice), used);
     grpc_slice_unref(frame->slice);
     frame->slice = larger;
     frame->at = GRPC_SLICE_START_PTR(larger) + used;
+}
+
+bool frame_room_get(struct frame *frame, size_t size)
+{
+    if (frame->at != NULL && frame_used(frame) - frame->head_used + size > frame->bytes) {
+        return false;
+    }
+    frame_room_make(frame, size);
+    return true;
 }
 
 bool frame_is_full(const struct frame *frame)
@@ -52,22 +65,13 @@ bool frame_is_full(const struct frame *frame)
     if (frame->at == NULL) {
         return false;
     }
-    size_t used = (size_t)(frame->at - GRPC_SLICE_START_PTR(frame->slice));
-    return used - frame->head_used >= frame->bytes;
-}
-
-void frame_begin(struct frame *frame)
-{
-    if (frame->at == NULL) {
-        frame_make(frame, 0);
-    }
+    return frame_used(frame) - frame->head_used >= frame->bytes;
 }
 
 grpc_slice frame_take(struct frame *frame)
 {
     SERVICE_ASSERT(frame->at != NULL && frame->at <= GRPC_SLICE_END_PTR(frame->slice));
-    size_t size = (size_t)(frame->at - GRPC_SLICE_START_PTR(frame->slice));
-    grpc_slice used = grpc_slice_sub(frame->slice, 0, size);
+    grpc_slice used = grpc_slice_sub(frame->slice, 0, frame_used(frame));
     grpc_slice_unref(frame->slice);
     frame->at = NULL;
     frame->bytes = frame->bytes * 4 > FRAME_BYTES ? FRAME_BYTES : frame->bytes * 4;

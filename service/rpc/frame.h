@@ -21,7 +21,6 @@ enum {
     FRAME_FIRST_BYTES = 16 << 10,
     FRAME_BYTES = 256 << 10,
     FRAME_HEAD_MAX = 512,
-    FRAME_TAIL_MAX = POLARYS_CURSOR_BYTES_MAX + 64,
 };
 
 /* Belongs to one thread at a time. Zero-initialise. */
@@ -41,12 +40,10 @@ struct frame {
  * moves `at` and counts the record.
  */
 bool frame_room_get(struct frame *frame, size_t size);
-/* The same, in a message that grows as far as it has to. */
+/* The same, in a message that grows as far as it has to; also for what closes a message. */
 void frame_room_make(struct frame *frame, size_t size);
 /* As many bytes of records are in it as it is to have. */
 bool frame_is_full(const struct frame *frame);
-/* Begins a message if there is none; afterwards FRAME_TAIL_MAX bytes may be written. */
-void frame_begin(struct frame *frame);
 /* The message, taken out of the frame. REQUIRES: one is begun. */
 grpc_slice frame_take(struct frame *frame);
 /* Drops a message that was begun. */

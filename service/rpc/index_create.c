@@ -130,21 +130,19 @@ static void create_reply(struct call *call, Polarys__V1__Index *info)
     call_reply(call, response_pack(&response.base));
 }
 
-/* Why an index could not be built, as the wait for it tells: it does not wait any more. */
-static void create_failed(struct call *call)
+/* On the executor: why an index could not be built, as the wait for it tells. It does not wait any
+ * more. */
+static void create_failed(void *context)
 {
+    struct call *call = context;
     const struct index_create *create = call->state;
+    SERVICE_ASSERT(create->is_executed && create->code == POLARYS_OK);
     enum polarys_code code = polarys_index_wait(call->server->db, call->database, call->table,
                                                 create->name, 1, &call->error);
     if (code == POLARYS_OK) {
         code = polarys_fail(&call->error, POLARYS_BUG, "an index that failed is ready");
     }
     call_fail_own(call, code);
-}
-
-static void create_failed_on_executor(void *context)
-{
-    create_failed(context);
 }
 
 static bool is_time_over(struct call *call)
@@ -193,7 +191,7 @@ static void create_look(struct call *call)
     } else if (state == POLARYS_INDEX_STATE_READY) {
         create_end(call);
     } else if (state == POLARYS_INDEX_FAILED) {
-        call_execute(call, create_failed_on_executor);
+        call_execute(call, create_failed);
     } else if (!is_time_over(call)) {
         call_wait(call, create_look);
     }
@@ -231,6 +229,7 @@ static void create_execute(void *context)
 {
     struct call *call = context;
     struct index_create *create = call->state;
+    SERVICE_ASSERT(!create->is_executed && create->options.field_count > 0);
     call->write_options.deadline_ns = call->end_ns;
     create->code =
         polarys_index_create(call->server->db, call->database, call->table, &create->options,

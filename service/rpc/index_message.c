@@ -5,6 +5,8 @@
  */
 #include "service/rpc/index_message.h"
 
+#include "service/server/check.h"
+
 static ProtobufCBinaryData text_copy(struct proto_arena *arena, const char *text, bool *is_failed)
 {
     ProtobufCBinaryData copy = {0, NULL};
@@ -38,6 +40,8 @@ static size_t index_bytes(const struct polarys_index_info *info)
 Polarys__V1__Index *index_message_make(struct call *call, const struct polarys_index_info *info)
 {
     struct proto_arena *arena = &call->arena;
+    SERVICE_ASSERT(info->field_count >= 1 && info->field_count <= POLARYS_INDEX_FIELDS_MAX);
+    SERVICE_ASSERT(call->table[0] != '\0');
     arena->budget += index_bytes(info) + PROTO_ARENA_FIRST_BYTES;
     Polarys__V1__Index *index = proto_arena_alloc(arena, sizeof(*index));
     ProtobufCBinaryData *fields =

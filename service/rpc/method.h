@@ -36,6 +36,7 @@ enum method_flag {
     METHOD_WATCH_CLOSE = 1 << 3,       /* unary, but learns of the client giving up */
     METHOD_HOT = 1 << 4,               /* many calls are kept requested */
     METHOD_TXN_ITSELF = 1 << 5,        /* ends or describes the transaction rather than uses it */
+    METHOD_CLOSE_LATER = 1 << 6,       /* a stream that asks for the client's giving up by itself */
 };
 
 /* Offsets in the request; 0: it has no such field (the base stands there). */

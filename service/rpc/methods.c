@@ -161,8 +161,8 @@ static const struct method methods[] = {
      &polarys__v1__analyze_table_request__descriptor, table_analyze_table,
      FIELDS_TABLE(AnalyzeTableRequest)},
 
-    {QUERY "Query", METHOD_STREAM, AUTHORIZE_READ, 0, &polarys__v1__query_request__descriptor,
-     query_query, FIELDS_READ(QueryRequest)},
+    {QUERY "Query", METHOD_STREAM, AUTHORIZE_READ, METHOD_CLOSE_LATER,
+     &polarys__v1__query_request__descriptor, query_query, FIELDS_READ(QueryRequest)},
     {QUERY "Search", METHOD_STREAM, AUTHORIZE_READ, 0, &polarys__v1__search_request__descriptor,
      query_search, FIELDS_READ(SearchRequest)},
     {QUERY "Count", METHOD_UNARY, AUTHORIZE_READ, METHOD_WATCH_CLOSE,

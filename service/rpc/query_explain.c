@@ -9,6 +9,8 @@
 #include "service/rpc/query_request.h"
 #include "service/rpc/response.h"
 #include "service/rpc/stop.h"
+#include "service/rpc/txn_call.h"
+#include "service/server/check.h"
 
 enum { STEPS_MAX = 10000 /* of a plan and of those that were rejected, each */ };
 
@@ -100,6 +102,7 @@ static void plan_take(void *context, const struct polarys_plan *plan)
 {
     struct call *call = context;
     struct explain *explain = call->state;
+    SERVICE_ASSERT(!explain->is_packed);
     Polarys__V1__ExplainResponse response = POLARYS__V1__EXPLAIN_RESPONSE__INIT;
     Polarys__V1__ResponseHeader header;
     Google__Protobuf__Duration time;
@@ -126,6 +129,7 @@ static void explain_on_executor(void *context)
     const Polarys__V1__ExplainRequest *request = call->request;
     struct explain explain = {.is_packed = false};
     struct polarys_query_options options;
+    SERVICE_ASSERT(call->state == NULL && call->released == NULL);
     call->state = &explain;
     query_request_begin(call, request->filter, &options);
     options.order_by = slice_make(request->order_by.data, request->order_by.len);
@@ -154,7 +158,7 @@ static void explain_on_executor(void *context)
 
 static void explain_locked(struct call *call)
 {
-    call_execute(call, explain_on_executor);
+    txn_call_execute(call, explain_on_executor);
 }
 
 void query_explain(struct call *call)

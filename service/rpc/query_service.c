@@ -8,6 +8,7 @@
 #include "service/rpc/query_request.h"
 #include "service/rpc/response.h"
 #include "service/rpc/stop.h"
+#include "service/rpc/txn_call.h"
 
 static void count_on_executor(void *context)
 {
@@ -37,7 +38,7 @@ static void count_on_executor(void *context)
 
 static void count_locked(struct call *call)
 {
-    call_execute(call, count_on_executor);
+    txn_call_execute(call, count_on_executor);
 }
 
 void query_count(struct call *call)

@@ -15,6 +15,7 @@
 #include "service/rpc/query_request.h"
 #include "service/rpc/response.h"
 #include "service/rpc/stop.h"
+#include "service/rpc/txn_call.h"
 #include "service/server/check.h"
 #include "service/server/timing.h"
 
@@ -77,7 +78,7 @@ static enum polarys_code cursor_put(struct call *call, struct query_stream *stre
     enum polarys_code code = polarys_query_cursor(stream->query, &cursor, &call->error);
     if (code == POLARYS_OK) {
         SERVICE_ASSERT(cursor.size <= POLARYS_CURSOR_BYTES_MAX);
-        frame_begin(&stream->frame);
+        frame_room_make(&stream->frame, wire_bytes_size(QUERY_CURSOR, cursor.size));
         stream->frame.at = wire_bytes_put(stream->frame.at, QUERY_CURSOR, cursor);
     }
     return code;
@@ -104,6 +105,7 @@ static enum polarys_code query_open(struct call *call, struct query_stream *stre
 static void document_put(struct query_stream *stream, const struct polarys_document *document)
 {
     struct frame *frame = &stream->frame;
+    SERVICE_ASSERT(stream->limit == 0 || stream->rows < stream->limit);
     frame_room_make(frame, response_document_size(QUERY_DOCUMENTS, document, true));
     frame->at = response_document_put(frame->at, QUERY_DOCUMENTS, document, true);
     frame->records++;
@@ -153,6 +155,7 @@ static void message_fill_on_executor(void *context)
 {
     struct call *call = context;
     struct query_stream *stream = call->state;
+    SERVICE_ASSERT(stream->is_on_executor);
     polarys_error_clear(&call->error);
     if (stream->query != NULL) {
         polarys_query_flags_set(stream->query, 0);
@@ -166,7 +169,8 @@ static void message_fill_on_executor(void *context)
 static void stream_finish(struct call *call, Polarys__V1__QueryEndReason reason)
 {
     struct query_stream *stream = call->state;
-    frame_begin(&stream->frame);
+    SERVICE_ASSERT(stream->query != NULL); /* the first message has a version */
+    frame_room_make(&stream->frame, wire_uint_size(QUERY_END_REASON, (uint64_t)reason));
     stream->frame.at = wire_uint_put(stream->frame.at, QUERY_END_REASON, (uint64_t)reason);
     call_reply(call, frame_take(&stream->frame));
 }
@@ -202,11 +206,20 @@ static void message_sent(struct call *call, bool is_ok)
     stream_step(call);
 }
 
+/* What is answered at once has nobody to hear that the client gave up: that costs a batch of its own. */
+static void close_watch(struct call *call)
+{
+    if (!call->has_close_watch) {
+        call_watch_close(call, NULL);
+    }
+}
+
 static void stream_result(struct call *call, enum fill_result result)
 {
     struct query_stream *stream = call->state;
     switch (result) {
     case FILL_MESSAGE:
+        close_watch(call);
         call_send(call, frame_take(&stream->frame), false, message_sent);
         break;
     case FILL_END:
@@ -221,7 +234,8 @@ static void stream_result(struct call *call, enum fill_result result)
     case FILL_ELSEWHERE:
         SERVICE_ASSERT(!stream->is_on_executor);
         stream->is_on_executor = true;
-        call_execute(call, message_fill_on_executor);
+        close_watch(call);
+        txn_call_execute(call, message_fill_on_executor);
         break;
     case FILL_NOTHING:
     case FILL_FAILED:
@@ -251,6 +265,7 @@ static void executor_posted(struct call *call, bool is_ok)
 {
     (void)is_ok;
     const struct query_stream *stream = call->state;
+    SERVICE_ASSERT(stream->is_on_executor && stream->result != FILL_NOTHING);
     stream_result(call, stream->result);
 }
 
@@ -289,6 +304,9 @@ void query_query(struct call *call)
     if (code != POLARYS_OK) {
         call_fail_own(call, code);
         return;
+    }
+    if (call->txn != NULL) {
+        close_watch(call); /* a lock may be waited for */
     }
     query_table_lock(call, stream_locked);
 }

@@ -12,6 +12,7 @@
 #include "service/rpc/query_request.h"
 #include "service/rpc/response.h"
 #include "service/rpc/stop.h"
+#include "service/rpc/txn_call.h"
 #include "service/server/check.h"
 
 enum {
@@ -88,6 +89,7 @@ static bool hit_take(void *context, const struct polarys_search_hit *hit)
     struct search_stream *stream = call->state;
     struct frame *frame = &stream->frame;
     size_t size = wire_block_size(SEARCH_HITS, hit_body_size(hit));
+    SERVICE_ASSERT(stream->message_count < MESSAGES_MAX && stream->found < stream->wanted);
     if (!frame_room_get(frame, size)) {
         stream->messages[stream->message_count++] = frame_take(frame);
         if (stream->message_count == MESSAGES_MAX) {
@@ -106,6 +108,8 @@ static bool hit_take(void *context, const struct polarys_search_hit *hit)
 /* Another round: what was found before is left out. */
 static void round_begin(struct search_stream *stream, uint64_t offset)
 {
+    SERVICE_ASSERT(stream->message_next == stream->message_count && stream->frame.at == NULL);
+    SERVICE_ASSERT(stream->found < stream->wanted);
     stream->message_count = 0;
     stream->message_next = 0;
     stream->has_more = false;
@@ -141,6 +145,7 @@ static void search_on_executor(void *context)
 static grpc_slice head_make(struct call *call)
 {
     const struct search_stream *stream = call->state;
+    SERVICE_ASSERT(stream->is_begun && !call->has_sent_headers);
     struct response_header header;
     response_header_make(call->server, stream->version, &header);
     size_t size = wire_block_size(SEARCH_HEADER, header.size) +
@@ -180,7 +185,7 @@ static void stream_step(struct call *call)
             call_reply(call, message);
         }
     } else if (stream->has_more) {
-        call_execute(call, search_on_executor);
+        txn_call_execute(call, search_on_executor);
     } else if (stream->frame.at != NULL) {
         call_reply(call, frame_take(&stream->frame));
     } else {
@@ -224,7 +229,7 @@ static void executor_posted(struct call *call, bool is_ok)
 static void stream_locked(struct call *call)
 {
     call_post_handler_set(call, executor_posted);
-    call_execute(call, search_on_executor);
+    txn_call_execute(call, search_on_executor);
 }
 
 /* ---- the request ---- */

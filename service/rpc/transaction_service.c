@@ -10,6 +10,7 @@
 #include "service/rpc/operation.h"
 #include "service/rpc/response.h"
 #include "service/rpc/txn_call.h"
+#include "service/server/check.h"
 #include "service/server/server.h"
 #include "service/server/timing.h"
 
@@ -122,7 +123,8 @@ static void commit_reply(struct call *call, uint64_t version, uint64_t time_ms, 
     at = wire_block_put(at, COMMIT_HEADER, slice_make(header.bytes, header.size));
     at = wire_uint_put(at, COMMIT_VERSION, version);
     at = response_time_put(at, COMMIT_TIME, time_ms);
-    (void)wire_uint_put(at, COMMIT_REPLAYED, is_replayed);
+    at = wire_uint_put(at, COMMIT_REPLAYED, is_replayed);
+    SERVICE_ASSERT(at == GRPC_SLICE_END_PTR(slice));
     call_reply(call, slice);
 }
 
@@ -200,6 +202,7 @@ static void commit_done(void *context, enum polarys_code code,
 
 static void commit_submit(struct call *call)
 {
+    SERVICE_ASSERT(call->txn != NULL && call->is_write);
     call->worker->has_submitted = true;
     polarys_txn_submit(call->txn, &call->write_options, commit_done, call);
 }
@@ -248,6 +251,7 @@ static void status_reply(struct call *call, const struct polarys_txn_status *sta
         [POLARYS_TXN_COMMITTED] = POLARYS__V1__TRANSACTION_STATE__TRANSACTION_STATE_COMMITTED,
         [POLARYS_TXN_ABORTED] = POLARYS__V1__TRANSACTION_STATE__TRANSACTION_STATE_ABORTED,
     };
+    SERVICE_ASSERT((size_t)status->state < sizeof(states) / sizeof(states[0]));
     bool is_open = status->state == POLARYS_TXN_ACTIVE || status->state == POLARYS_TXN_COMMITTING;
     Polarys__V1__GetTransactionResponse response = POLARYS__V1__GET_TRANSACTION_RESPONSE__INIT;
     Polarys__V1__ResponseHeader header;

@@ -26,6 +26,7 @@ struct txn_step {
     enum polarys_code code;
     struct polarys_error error;
     bool (*run)(struct call *call, unsigned flags);
+    void (*function)(void *call); /* of txn_call_execute */
 };
 
 const char *txn_call_id_text(struct call *call)
@@ -92,6 +93,7 @@ static void lock_done(void *context, enum polarys_code code, const struct polary
 {
     struct call *call = context;
     struct txn_step *step = call->txn_step;
+    SERVICE_ASSERT(__atomic_load_n(&step->turn, __ATOMIC_RELAXED) != LOCK_DONE);
     step->code = code;
     if (code != POLARYS_OK) {
         step->error = *err;
@@ -106,6 +108,9 @@ void txn_call_await(struct call *call, void (*resume)(struct call *call))
 {
     if (server_phase_get(call->server) >= SERVER_STOPPING) {
         polarys_fail(&call->error, POLARYS_DRAINING, "the server stops");
+        call_fail(call, &call->error);
+    } else if (call_is_cancelled(call)) {
+        polarys_fail(&call->error, POLARYS_CANCELLED, "given up by the client");
         call_fail(call, &call->error);
     } else if (call_is_late(call)) {
         polarys_fail(&call->error, POLARYS_LOCK_TIMEOUT,
@@ -136,6 +141,7 @@ static bool lock_result_take(struct call *call, struct txn_step *step)
 static void locks_take(struct call *call)
 {
     struct txn_step *step = call->txn_step;
+    SERVICE_ASSERT(step->taken <= step->count && call->txn != NULL);
     while (step->taken < step->count) {
         if (server_phase_get(call->server) >= SERVER_STOPPING) {
             polarys_fail(&call->error, POLARYS_DRAINING, "the server stops");
@@ -219,6 +225,7 @@ static void run_on_executor(void *context)
 {
     struct call *call = context;
     const struct txn_step *step = call->txn_step;
+    SERVICE_ASSERT(step->run != NULL);
     bool is_answered = step->run(call, 0);
     SERVICE_ASSERT(is_answered);
 }
@@ -237,6 +244,26 @@ static bool other_call_waits(const struct call *call)
     return polarys_txn_status_get(call->server->db, call->database, call->write_options.principal,
                                   call->txn_id, &status, &ignored) == POLARYS_OK &&
            status.is_waiting;
+}
+
+static void execute_again(struct call *call)
+{
+    const struct txn_step *step = call->txn_step;
+    SERVICE_ASSERT(step->function != NULL);
+    txn_call_execute(call, step->function);
+}
+
+void txn_call_execute(struct call *call, void (*function)(void *call))
+{
+    if (call->txn == NULL || !call->is_txn_locking || !other_call_waits(call)) {
+        call_execute(call, function);
+        return;
+    }
+    struct txn_step *step = step_get(call);
+    if (step != NULL) {
+        step->function = function;
+        txn_call_await(call, execute_again);
+    }
 }
 
 void txn_call_run(struct call *call, bool (*run)(struct call *call, unsigned flags))

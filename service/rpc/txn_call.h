@@ -48,6 +48,13 @@ void txn_call_await(struct call *call, void (*resume)(struct call *call));
  */
 void txn_call_run(struct call *call, bool (*run)(struct call *call, unsigned flags));
 
+/*
+ * On the worker: call_execute for a statement that enters the transaction on the executor thread. It
+ * waits here until no other call of the transaction waits for a lock, since the thread would wait
+ * with it. Without a transaction it is call_execute.
+ */
+void txn_call_execute(struct call *call, void (*function)(void *call));
+
 #ifdef __cplusplus
 }
 #endif

@@ -10,6 +10,7 @@
 #include "service/rpc/operation.h"
 #include "service/rpc/response.h"
 #include "service/rpc/txn_call.h"
+#include "service/server/check.h"
 #include "service/server/dispatch.h"
 #include "service/server/server.h"
 
@@ -52,22 +53,35 @@ static struct txn_writes *writes_create(struct call *call, size_t count)
     return writes;
 }
 
+/* The end of a range may lie on the stack, in a room of the longest key; a batch may have many. */
+static enum polarys_code end_keep(struct call *call, struct polarys_transact_operation *operation)
+{
+    SERVICE_ASSERT(operation->kind == POLARYS_TRANSACT_DELETE_RANGE);
+    SERVICE_ASSERT(operation->end.size <= POLARYS_KEY_BYTES_MAX);
+    if (operation->end.size == 0) {
+        return POLARYS_OK;
+    }
+    uint8_t *kept = room_get(call, operation->end.size);
+    if (kept == NULL) {
+        return POLARYS_MEMORY_LIMIT;
+    }
+    memcpy(kept, operation->end.data, operation->end.size);
+    operation->end.data = kept;
+    return POLARYS_OK;
+}
+
 static enum polarys_code write_take(struct call *call, const Polarys__V1__WriteOperation *from,
                                     const char *table, struct txn_write *write)
 {
     struct polarys_error *err = &call->error;
     bool is_range = from->operation_case == POLARYS__V1__WRITE_OPERATION__OPERATION_DELETE_RANGE;
-    struct operation_range scratch;
-    struct operation_range *range = &scratch;
-    if (is_range) {
-        range = room_get(call, sizeof(*range));
-        if (range == NULL) {
-            return POLARYS_MEMORY_LIMIT;
-        }
-    }
-    enum polarys_code code = operation_write_take(from, range, &write->operation, err);
+    struct operation_range range;
+    enum polarys_code code = operation_write_take(from, &range, &write->operation, err);
     write->operation.table = table;
-    write->is_nothing = is_range && range->is_empty;
+    write->is_nothing = range.is_empty;
+    if (code == POLARYS_OK && is_range) {
+        code = end_keep(call, &write->operation);
+    }
     if (code == POLARYS_OK) {
         code = operation_condition_take(from->precondition, &write->condition,
                                         &write->has_condition, err);
@@ -111,6 +125,7 @@ static enum polarys_code write_do(struct call *call, const struct txn_write *wri
 {
     const struct polarys_transact_operation *operation = &write->operation;
     struct polarys_txn *txn = call->txn;
+    SERVICE_ASSERT(txn != NULL && operation->table != NULL);
     switch (operation->kind) {
     case POLARYS_TRANSACT_PUT:
         return polarys_txn_put(txn, operation->table, operation->key, &operation->value, flags,
@@ -145,6 +160,7 @@ static void part_undo(struct call *call, size_t done)
 static bool writes_failed(struct call *call, enum polarys_code code, size_t place)
 {
     const struct txn_writes *writes = call->state;
+    SERVICE_ASSERT(place < writes->count);
     /* What was sent is checked by now: it is the patched document, or a transaction that only
      * reads. */
     bool is_update = writes->list[place].operation.kind == POLARYS_TRANSACT_UPDATE;
@@ -165,6 +181,8 @@ static bool writes_run(struct call *call, unsigned flags)
     struct txn_writes *writes = call->state;
     struct polarys_error *err = &call->error;
     enum polarys_code code = POLARYS_OK;
+    /* No write before the last condition: what is refused leaves nothing to take back. */
+    SERVICE_ASSERT(writes->done == 0 || writes->conditions_done == writes->count);
     while (code == POLARYS_OK && writes->conditions_done < writes->count) {
         code = conditions_check(call, &writes->list[writes->conditions_done], flags, err);
         writes->conditions_done += code == POLARYS_OK ? 1 : 0;

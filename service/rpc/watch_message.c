@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Encodes WatchResponse by hand: see watch_message.h. The sizes and the bytes of each event come from the
- * same description of its fields, and are asserted to agree.
+ * Encodes WatchResponse by hand: see watch_message.h. The sizes and the bytes of each event come
+ * from the same description of its fields, and are asserted to agree.
  */
 #include "service/rpc/watch_message.h"
 

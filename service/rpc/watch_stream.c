@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * WatchService.Watch: one message at a time, the next one filled when the transport has taken the last. A client
- * that does not read fills its transport window; then events wait in the engine's queue, which is bounded;
- * then the watch is cut off, and the client is told where to go on once it reads again.
+ * WatchService.Watch: one message at a time, the next one filled when the transport has taken the
+ * last. A client that does not read fills its transport window; then events wait in the engine's
+ * queue, which is bounded; then the watch is cut off, and the client is told where to go on once it
+ * reads again.
  *
  * Invariant: the engine's watch is closed before the status goes out, because it posts to the call.
  */
@@ -36,6 +37,7 @@ static void stream_step(struct call *call);
 static void stream_close(struct call *call)
 {
     struct watch_stream *stream = call->state;
+    SERVICE_ASSERT(!stream->is_sending); /* a message under way would come back to what is gone */
     polarys_watch_close(stream->watch);
     stream->watch = NULL;
     stream->has_pending = false;
@@ -70,6 +72,7 @@ static bool stream_stops(struct call *call)
 static void message_sent(struct call *call, bool is_ok)
 {
     struct watch_stream *stream = call->state;
+    SERVICE_ASSERT(stream->is_sending);
     stream->is_sending = false;
     if (!is_ok) {
         __atomic_store_n(&call->is_cancelled, 1, __ATOMIC_RELAXED);
@@ -81,7 +84,10 @@ static void message_sent(struct call *call, bool is_ok)
 static void event_note(struct watch_stream *stream)
 {
     const struct polarys_watch_event *event = &stream->pending;
+    SERVICE_ASSERT(stream->has_pending);
     if (event->is_last_of_commit && event->kind != POLARYS_WATCH_SNAPSHOT_PUT) {
+        /* Going back would give a commit twice to whoever watches on from there. */
+        SERVICE_ASSERT(event->version >= stream->resume_version);
         stream->resume_version = event->version;
     }
     stream->is_over = event->kind == POLARYS_WATCH_TABLE_DROPPED;
@@ -100,6 +106,7 @@ static enum fill stream_fill(struct call *call)
 {
     struct watch_stream *stream = call->state;
     struct watch_message *message = &stream->message;
+    SERVICE_ASSERT(stream->watch != NULL && !stream->is_over);
     for (int i = 0; i < FILL_EVENTS_MAX; i++) {
         if (!stream->has_pending) {
             enum polarys_code code = polarys_watch_next(stream->watch, &stream->has_pending,
@@ -129,6 +136,7 @@ static enum fill stream_fill(struct call *call)
 static void message_send(struct call *call)
 {
     struct watch_stream *stream = call->state;
+    SERVICE_ASSERT(!stream->is_sending && !call->is_finishing);
     stream->is_sending = true;
     call_send(call, watch_message_take(&stream->message, stream->resume_version), false,
               message_sent);

@@ -13,7 +13,10 @@
 #include "service/server/server.h"
 #include "service/server/timing.h"
 
-enum { WAIT_DEFAULT_MS = 10000 /* for a version, in a call without a deadline */ };
+enum {
+    WAIT_DEFAULT_MS = 10000, /* for a version, in a call without a deadline */
+    NAME_SHOWN_MAX = 64,     /* bytes of a wrong name in a message */
+};
 
 static const void *field_at(const struct call *call, uint16_t offset)
 {
@@ -74,7 +77,9 @@ enum polarys_code dispatch_name_take(ProtobufCBinaryData from, const char *field
     static const char reserved[] = "polarys.";
     if (!polarys_name_is_valid((const char *)from.data, from.len)) {
         polarys_fail(err, POLARYS_BAD_NAME,
-                     "the name in `%s` does not match [A-Za-z][A-Za-z0-9_.-]{0,127}", field);
+                     "the name \"%.*s\" in `%s` does not match [A-Za-z][A-Za-z0-9_.-]{0,127}",
+                     (int)(from.len < NAME_SHOWN_MAX ? from.len : NAME_SHOWN_MAX),
+                     from.data == NULL ? "" : (const char *)from.data, field);
         polarys_error_detail_set(err, "field", "%s", field);
         return POLARYS_BAD_NAME;
     }
@@ -292,10 +297,11 @@ static void handle_blocking(void *context)
 
 static void handler_run(struct call *call)
 {
-    if ((call->method->flags & METHOD_WATCH_CLOSE) != 0 || call->method->kind == METHOD_STREAM) {
-        if (!call->has_close_watch) {
-            call_watch_close(call, NULL);
-        }
+    unsigned flags = call->method->flags;
+    bool is_watched = call->method->kind == METHOD_STREAM ? (flags & METHOD_CLOSE_LATER) == 0
+                                                          : (flags & METHOD_WATCH_CLOSE) != 0;
+    if (is_watched && !call->has_close_watch) {
+        call_watch_close(call, NULL);
     }
     if (call->method->kind == METHOD_BLOCKING) {
         call_execute(call, handle_blocking);

@@ -43,8 +43,11 @@ void worker_call_give(struct worker *worker, struct call *call)
 void worker_call_wait(struct worker *worker, struct call *call)
 {
     if (worker->waiting_count >= WORKER_WAITING_MAX) {
-        polarys_fail(&call->error, POLARYS_TOO_MANY_CALLS, "%d calls wait for a version already",
+        polarys_fail(&call->error, POLARYS_TOO_MANY_CALLS,
+                     "%d calls wait already, for a version, an index or a transaction: try again "
+                     "later",
                      WORKER_WAITING_MAX);
+        polarys_error_detail_set(&call->error, "limit", "%d", WORKER_WAITING_MAX);
         call_fail_own(call, POLARYS_TOO_MANY_CALLS);
         return;
     }

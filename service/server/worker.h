@@ -23,7 +23,7 @@ enum {
     WORKER_EVENTS_MAX = 256, /* between two rounds of the log */
     WORKER_TICK_MS = 100,
     WORKER_WAIT_MS = 2,         /* how often calls that wait for a version look */
-    WORKER_WAITING_MAX = 10000, /* calls that wait for a version */
+    WORKER_WAITING_MAX = 10000, /* calls that look again and again: call_wait */
 };
 
 struct worker {

@@ -18,7 +18,9 @@ class Example(unittest.TestCase):
     source = "client.c"
 
     def setUp(self):
-        self.program = os.path.join(tempfile.mkdtemp(), "example")
+        directory = tempfile.TemporaryDirectory(prefix="cli-example-")
+        self.addCleanup(directory.cleanup)
+        self.program = os.path.join(directory.name, "example")
         # A library built with a sanitizer needs its run-time library, which the static one does not name either.
         sanitize = ["-fsanitize=address,undefined"] if os.path.basename(BUILD) == "asan" else []
         library = os.path.join(BUILD, "libpolarys.so.0")
@@ -44,9 +46,14 @@ class Example(unittest.TestCase):
             self.assertEqual(result.stdout.decode().splitlines(), self.lines)
 
     def test_says_when_nobody_is_there(self):
-        result = self.run_program("nonsense:endpoint:")
+        result = self.run_program("127.0.0.1:1")
         self.assertEqual(result.returncode, 1)
         self.assertIn(b"UNAVAILABLE", result.stderr)
+
+    def test_says_when_an_endpoint_is_none(self):
+        result = self.run_program("nonsense:endpoint:")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(b"is not HOST:PORT", result.stderr)
 
 
 class QueryExample(Example):

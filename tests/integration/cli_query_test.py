@@ -3,15 +3,13 @@
 """Indexes, queries, full-text search and transactions of `polarys` against a real server."""
 import json
 import os
-import pty
 import re
-import select
 import sys
 import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from cli_server import POLARYS, Server  # noqa: E402
+from cli_case import CliCase, Terminal  # noqa: E402
 
 PACKAGES = [
     {"Package": "nano", "Section": "editors", "Installed-Size": 2900, "Description": "small, friendly text editor"},
@@ -22,36 +20,7 @@ PACKAGES = [
 ]
 
 
-class QueryCase(unittest.TestCase):
-    server: Server
-
-    @classmethod
-    def setUpClass(cls):
-        cls.server = Server().start()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.server.close()
-
-    def done(self, *words: str, data: bytes = b"") -> str:
-        """Runs a command that must succeed without a word on standard error; returns what it prints."""
-        result = self.server.run(*words, data=data)
-        self.assertEqual((result.returncode, result.stderr), (0, b""), words)
-        return result.stdout.decode("utf-8", "surrogateescape")
-
-    def rows(self, *words: str, data: bytes = b"") -> list[dict]:
-        return [json.loads(line) for line in self.done(*words, "-o", "json", data=data).splitlines()]
-
-    def keys(self, *words: str, data: bytes = b"") -> list[str]:
-        return [row["key"] for row in self.rows(*words, data=data)]
-
-    def fails(self, status: int, reason: str, *words: str, data: bytes = b"") -> str:
-        result = self.server.run(*words, data=data)
-        self.assertEqual((result.returncode, result.stdout), (status, b""), (words, result.stderr))
-        error = result.stderr.decode()
-        self.assertTrue(error.startswith(f"polarys: {reason}: "), error)
-        return error
-
+class QueryCase(CliCase):
     def packages(self, name: str) -> str:
         """A table with the packages above."""
         lines = "".join(json.dumps(each) + "\n" for each in PACKAGES)
@@ -315,6 +284,34 @@ count T
         self.fails(3, "NOT_FOUND/TABLE_NOT_FOUND", "transact", "-", data=b'{"then":[{"put":"a","value":1,"table":"no"}]}')
 
 
+    def test_transact_of_every_kind(self):
+        for key in ("old/1", "old/2", "older", "x1", "x2", "x3"):
+            self.done("put", self.table, key, "1")
+        request = {"table": self.table, "then": [
+            {"put": "bytes", "raw": "AP8K", "expires_at": "2036-01-02T03:04:05Z"},
+            {"update": "ann", "patch": {"m": 1}, "expires_at": "2036-01-02T03:04:05Z"},
+            {"delete_range": {"prefix": "old/"}}, {"delete_range": {"from": "x1", "to": "x3"}}]}
+        self.assertTrue(self.rows("transact", "-", data=json.dumps(request).encode())[0]["succeeded"])
+        self.assertEqual(self.keys("scan", self.table), ["ann", "bytes", "older", "x3"])
+        row = self.rows("get", self.table, "bytes")[0]
+        self.assertEqual((row["raw"], row["expires_at"]), ("AP8K", "2036-01-02T03:04:05.000Z"))
+        self.assertEqual(self.rows("get", self.table, "ann")[0]["expires_at"], "2036-01-02T03:04:05.000Z")
+        request = {"table": self.table, "then": [{"delete_range": {"all": True}}, {"put": "last", "value": 1}]}
+        self.done("transact", "-", data=json.dumps(request).encode())
+        self.assertEqual(self.keys("scan", self.table), ["last"])
+
+    def test_transact_says_what_had_no_room(self):
+        for key in "pqrs":
+            self.done("put", self.table, key, data=b'"' + b"x" * 1_000_000 + b'"')
+        request = {"table": self.table, "then": [{"get": key} for key in "pqrs"]}
+        result = self.server.run("transact", "-", "-o", "json", data=json.dumps(request).encode())
+        rows = [json.loads(line) for line in result.stdout.splitlines()]
+        self.assertEqual([row.get("key") for row in rows[1:]], ["p", "q", "r", None])
+        self.assertEqual(rows[4], {"found": True, "left_out": True})
+        self.assertRegex(result.stderr.decode(), r"^1 documents had no room in the answer: get them with "
+                                                 rf"--consistency version={rows[0]['version']}\n$")
+
+
 class Shell(QueryCase):
     def test_a_script_with_transactions(self):
         self.done("table", "create", "shell")
@@ -346,43 +343,36 @@ count shell
     def test_on_a_terminal(self):
         self.packages("terminal")
         self.done("index", "create", "terminal", "Description", "--kind", "text", "--wait")
-        env = self.server.environment()
-        env["TERM"] = "xterm"
-        env.pop("NO_COLOR", None)
-        pid, fd = pty.fork()
-        if pid == 0:
-            os.execve(POLARYS, [POLARYS], env)
-        seen = b""
+        shell = Terminal(self)
+        shell.until(b"polarys> ")
+        shell.type(b"begin --idle-timeout 1h --txn-timeout 5s\n")
+        shell.until(b"rolls it back after 3600 s")
+        shell.until(b"polarys (txn)> ")
+        shell.type(b"put terminal x 1\n")
+        shell.until(b"polarys (txn)> ")
+        time.sleep(5.5)
+        shell.type(b"get terminal x\n")
+        shell.until(b"TXN_NOT_FOUND")
+        shell.until(b"ROLLED_BACK")
+        shell.until(b"polarys> ")
+        shell.type(b"search terminal Desc\tcompiler --highlights\n")
+        shell.until(b"\x1b[1;31mcompiler\x1b[0m")
+        shell.leave()
 
-        def until(text: bytes) -> None:
-            nonlocal seen
-            end = time.monotonic() + 20
-            while text not in seen and time.monotonic() < end:
-                if select.select([fd], [], [], 0.2)[0]:
-                    try:
-                        seen += os.read(fd, 65536)
-                    except OSError:
-                        break
-            self.assertIn(text, seen)
-            seen = seen[seen.index(text) + len(text):]
 
-        until(b"polarys> ")
-        os.write(fd, b"begin --idle-timeout 1s\n")
-        until(b"rolls it back after 1 s")
-        until(b"polarys (txn)> ")
-        os.write(fd, b"put terminal x 1\n")
-        until(b"polarys (txn)> ")
-        time.sleep(2.5)
-        os.write(fd, b"get terminal x\n")
-        until(b"TXN_NOT_FOUND")
-        until(b"ROLLED_BACK")
-        until(b"polarys> ")
-        os.write(fd, b"search terminal Desc\tcompiler --highlights\n")
-        until(b"\x1b[1;31mcompiler\x1b[0m")
-        os.write(fd, b"\\q\n")
-        _, status = os.waitpid(pid, 0)
-        os.close(fd)
-        self.assertEqual(status, 0)
+class Watching(QueryCase):
+    def test_a_reader_that_had_enough_is_no_news(self):
+        self.packages("watched")
+        process = self.server.popen("watch", "watched", "--snapshot")
+        self.assertIn(b" snapshot_put ed ", process.stdout.readline())
+        process.stdout.close()
+        for i in range(600):  # the first change that cannot be written ends it
+            self.done("put", "watched", "new", str(i))
+            if process.poll() is not None:
+                break
+            time.sleep(0.1)
+        self.assertEqual((process.wait(timeout=60), process.stderr.read()), (1, b""))
+        process.stderr.close()
 
 
 class FirstTimeUser(QueryCase):

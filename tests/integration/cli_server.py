@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server for the tests of the command line, and the command line against it."""
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -50,7 +51,9 @@ class Server:
             except (urllib.error.URLError, OSError):
                 time.sleep(0.05)
         with open(self.log.name, encoding="utf-8", errors="replace") as handle:
-            raise RuntimeError("the server did not start:\n" + handle.read()[-4000:])
+            said = handle.read()[-4000:]
+        self.close()
+        raise RuntimeError("the server did not start:\n" + said)
 
     def kill(self) -> None:
         if self.process is not None:
@@ -72,8 +75,10 @@ class Server:
         return status
 
     def close(self) -> None:
+        """Ends it at once, and removes what it wrote."""
         self.kill()
         self.log.close()
+        shutil.rmtree(self.directory)
 
     def environment(self) -> dict[str, str]:
         env = dict(os.environ)

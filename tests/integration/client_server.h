@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -63,6 +64,8 @@ class ServerProcess {
             kill(pid, SIGKILL);
             waitpid(pid, nullptr, 0);
         }
+        std::error_code ignored;
+        std::filesystem::remove_all(directory, ignored);
     }
     std::string endpoint;
 

@@ -54,12 +54,12 @@ def test_calls_are_counted(server):
     fails(lambda: server.get(b"none"), Code.NOT_FOUND)
     name = 'polarysdb_rpc_duration_seconds_count{method="polarys.v1.KvService/'
     # A call is counted when its last operation has completed, a moment after its answer was read.
-    page, end = "", time.monotonic() + 5
+    page, end = "", time.monotonic() + SOON_SECONDS
     while name + 'Get",code="NOT_FOUND"} 1' not in page and time.monotonic() < end:
         page = server.http("/metrics")[1]
     assert name + 'Put",code="OK"} 3' in page
     assert name + 'Get",code="NOT_FOUND"} 1' in page
-    calls = {call.method: call for call in server.admin.GetStatus(admin_pb2.GetStatusRequest(), timeout=5).calls}
+    calls = {call.method: call for call in server.admin.GetStatus(admin_pb2.GetStatusRequest(), timeout=30).calls}
     assert calls["polarys.v1.KvService/Put"].succeeded == 3
     assert calls["polarys.v1.KvService/Get"].failed == 1
 
@@ -67,19 +67,19 @@ def test_calls_are_counted(server):
 def test_status_and_information(server):
     server.make_table()
     server.fill(100)
-    status = server.admin.GetStatus(admin_pb2.GetStatusRequest(), timeout=5)
+    status = server.admin.GetStatus(admin_pb2.GetStatusRequest(), timeout=30)
     assert status.version and status.durable_version <= status.version and len(status.levels) == 7
     assert status.role == admin_pb2.NODE_ROLE_PRIMARY and not status.draining and status.memory.limit_bytes
     flushed = server.admin.Flush(admin_pb2.FlushRequest(), timeout=10)
     assert flushed.flushed_version >= status.version
-    info = server.admin.GetServerInfo(admin_pb2.GetServerInfoRequest(), timeout=5)
+    info = server.admin.GetServerInfo(admin_pb2.GetServerInfoRequest(), timeout=30)
     limits = {limit.name: limit for limit in info.limits}
     assert limits["value_bytes_max"].value == 1 << 20 and limits["value_bytes_max"].unit == "bytes"
     assert limits["request_bytes_max"].value == 4 << 20 and limits["calls_max"].unit == "count"
     assert info.listen_address == f"127.0.0.1:{server.port}" and "bulk_write" in info.features
     server.admin.Compact(admin_pb2.CompactRequest(table="t"), timeout=30)
     server.admin.Compact(admin_pb2.CompactRequest(), timeout=30)
-    fails(lambda: server.admin.Compact(admin_pb2.CompactRequest(table="none"), timeout=5),
+    fails(lambda: server.admin.Compact(admin_pb2.CompactRequest(table="none"), timeout=30),
           Code.NOT_FOUND, "TABLE_NOT_FOUND")
 
 
@@ -102,25 +102,25 @@ def test_checkpoints_open_and_stay_where_they_may_be(server):
 
 def test_health_of_the_whole_and_of_services(server):
     for service in ("", "polarys.v1.KvService", "grpc.health.v1.Health"):
-        assert server.health.Check(health_pb2.HealthCheckRequest(service=service), timeout=5).status == SERVING
-    fails(lambda: server.health.Check(health_pb2.HealthCheckRequest(service="polarys.v1.Kv"), timeout=5),
+        assert server.health.Check(health_pb2.HealthCheckRequest(service=service), timeout=30).status == SERVING
+    fails(lambda: server.health.Check(health_pb2.HealthCheckRequest(service="polarys.v1.Kv"), timeout=30),
           Code.NOT_FOUND)
     watch = server.health.Watch(health_pb2.HealthCheckRequest(), timeout=20)
     assert next(watch).status == SERVING
-    server.admin.Drain(admin_pb2.DrainRequest(grace=Duration(seconds=60)), timeout=5)
+    server.admin.Drain(admin_pb2.DrainRequest(grace=Duration(seconds=60)), timeout=30)
     assert next(watch).status == NOT_SERVING
     assert server.http("/readyz") == (503, "draining\n")
-    assert server.admin.GetStatus(admin_pb2.GetStatusRequest(), timeout=5).draining
+    assert server.admin.GetStatus(admin_pb2.GetStatusRequest(), timeout=30).draining
     server.make_table()  # served during the grace
-    unknown = server.health.Watch(health_pb2.HealthCheckRequest(service="none"), timeout=5)
+    unknown = server.health.Watch(health_pb2.HealthCheckRequest(service="none"), timeout=30)
     assert next(unknown).status == 3
     unknown.cancel()
 
 
 def test_drain_refuses_after_its_grace(server):
     server.make_table()
-    server.admin.Drain(admin_pb2.DrainRequest(grace=Duration()), timeout=5)
-    deadline = time.monotonic() + 5
+    server.admin.Drain(admin_pb2.DrainRequest(grace=Duration()), timeout=30)
+    deadline = time.monotonic() + SOON_SECONDS
     while time.monotonic() < deadline:
         try:
             server.put(b"k", json="1")
@@ -160,14 +160,11 @@ def test_reflection_gives_every_service_with_its_files(server):
 
 
 def test_the_log_level_changes_at_run_time(server):
-    changed = server.admin.SetLogLevel(admin_pb2.SetLogLevelRequest(level=admin_pb2.LOG_LEVEL_DEBUG), timeout=5)
+    changed = server.admin.SetLogLevel(admin_pb2.SetLogLevelRequest(level=admin_pb2.LOG_LEVEL_DEBUG), timeout=30)
     assert changed.previous_level == admin_pb2.LOG_LEVEL_INFO
     server.make_table()
-    deadline = time.monotonic() + 5
-    while "TableService/CreateTable ended" not in server.log() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert "TableService/CreateTable ended" in server.log()
-    fails(lambda: server.admin.SetLogLevel(admin_pb2.SetLogLevelRequest(), timeout=5),
+    soon("a line is logged", lambda: "TableService/CreateTable ended" in server.log())
+    fails(lambda: server.admin.SetLogLevel(admin_pb2.SetLogLevelRequest(), timeout=30),
           Code.INVALID_ARGUMENT, "BAD_ARGUMENT")
 
 
@@ -182,16 +179,12 @@ def test_hangup_reloads_what_can_be_reloaded():
             with open(path, "w", encoding="ascii") as file:
                 file.write("log_level: debug\ncalls_max: 7\n")
             server.process.send_signal(signal.SIGHUP)
-            deadline = time.monotonic() + 5
-            while "reload: log level" not in server.log() and time.monotonic() < deadline:
-                time.sleep(0.02)
-            assert "reload: calls_max has changed, but needs a restart" in server.log()
-            assert "reload: log_level is taken over" in server.log()
+            soon("settings are reloaded", lambda: "reload: log_level is taken over" in server.log())
+            soon("what cannot be is told", lambda: "reload: calls_max has changed, but needs a restart" in server.log())
             with open(path, "w", encoding="ascii") as file:
                 file.write("log_levl: debug\n")
             server.process.send_signal(signal.SIGHUP)
-            while "all stays as it was" not in server.log() and time.monotonic() < deadline:
-                time.sleep(0.02)
+            soon("a wrong file is told of", lambda: "all stays as it was" in server.log())
             assert "polarysd.yaml:1: unknown key" in server.log() and server.process.poll() is None
         finally:
             server.remove()
@@ -241,7 +234,7 @@ def test_calls_beyond_the_limit_are_refused(server):
         streams.append(stream)
     full = fails(lambda: server.get(b"k"), Code.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS")
     assert full.metadata["limit"] == "calls_max" and "RetryInfo" in full.details
-    assert server.health.Check(health_pb2.HealthCheckRequest(), timeout=5).status == SERVING
+    assert server.health.Check(health_pb2.HealthCheckRequest(), timeout=30).status == SERVING
     for stream in streams:
         stream.cancel()
 
@@ -257,17 +250,18 @@ def test_connections_beyond_the_limit_are_refused(server):
     server.put(b"k", json="1")
     first = kv_pb2_grpc.KvServiceStub(server.new_channel())
     get = kv_pb2.GetRequest(table="t", key=b"k")
-    first.Get(get, timeout=5)
-    time.sleep(1.2)
-    others = [kv_pb2_grpc.KvServiceStub(server.new_channel()) for _ in range(2)]
-    for other in others:
-        other.Get(get, timeout=5)
-    time.sleep(1.2)
-    refused = fails(lambda: others[0].Get(get, timeout=5), Code.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS")
-    assert refused.metadata["limit"] == "max_connections"
-    first.Get(get, timeout=5)
+    first.Get(get, timeout=30)
+    soon("two connections are counted", lambda: "polarysdb_connections 2" in server.http("/metrics")[1])
+    channels = [server.new_channel() for _ in range(2)]
+    for channel in channels:
+        grpc.channel_ready_future(channel).result(timeout=30)
+    soon("four connections are counted", lambda: "polarysdb_connections 4" in server.http("/metrics")[1])
+    for channel in channels:
+        refused = fails(lambda: kv_pb2_grpc.KvServiceStub(channel).Get(get, timeout=30), Code.RESOURCE_EXHAUSTED,
+                        "TOO_MANY_CALLS")
+        assert refused.metadata["limit"] == "max_connections"
+    first.Get(get, timeout=30)
     server.get(b"k")
-    assert "polarysdb_connections 4" in server.http("/metrics")[1]
 
 
 @with_flags("--buffer-size=1", "--workers=1")
@@ -334,25 +328,25 @@ def drained(stream):
         assert error.code() == Code.UNAVAILABLE, error
 
 
-@with_flags("--drain-timeout=60s")
+@with_flags("--drain-timeout=600s")
 def test_a_second_signal_hastens(server):
     server.make_table()
     server.fill(20000, size=1000)
-    stuck = server.kv.Scan(kv_pb2.ScanRequest(table="t"), timeout=60)
+    stuck = server.kv.Scan(kv_pb2.ScanRequest(table="t"), timeout=900)
     next(stuck)  # and then nothing: its message waits for ever
     time.sleep(0.3)
     server.process.terminate()
     time.sleep(0.5)
     assert server.process.poll() is None, "did not wait for the scan"
     server.process.terminate()
-    assert server.process.wait(timeout=15) == 0
+    assert server.process.wait(timeout=120) == 0
 
 
 def test_garbage_on_the_port_harms_nobody(server):
     import socket as sockets
     server.make_table()
     for bytes_ in (b"GET / HTTP/1.1\r\n\r\n", b"\x00" * 100, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 200, b""):
-        with sockets.create_connection(("127.0.0.1", server.port), timeout=5) as raw:
+        with sockets.create_connection(("127.0.0.1", server.port), timeout=30) as raw:
             raw.sendall(bytes_)
     server.put(b"k", json="1")
     assert server.http("/livez")[0] == 200

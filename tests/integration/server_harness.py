@@ -185,6 +185,17 @@ def fails(function, code, reason=None):
     raise AssertionError(f"succeeded, where {code} {reason} was due")
 
 
+SOON_SECONDS = 60
+
+
+def soon(what, condition):
+    """Waits for something that the server does by itself."""
+    deadline = time.monotonic() + SOON_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {SOON_SECONDS} s"
+        time.sleep(0.02)
+
+
 Code = grpc.StatusCode
 
 

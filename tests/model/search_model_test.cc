@@ -11,12 +11,12 @@
 #include "engine/engine_query.h"
 #pragma GCC diagnostic pop
 #include "tests/support/engine/test_store.h"
-#include "tests/support/search/search_world.h"
+#include "tests/support/search/search_random.h"
 
 #include <gtest/gtest.h>
 
-#include <random>
-
+using search_random::dice;
+using search_random::query;
 using test_store::batch;
 using test_store::bytes_of;
 using test_store::json_of;
@@ -28,44 +28,11 @@ namespace {
 
 using Documents = std::map<std::string, SearchDocument>;
 
-class Dice {
-  public:
-    explicit Dice(uint32_t seed) : engine_(seed)
-    {
-    }
-    size_t below(size_t count)
-    {
-        return engine_() % count;
-    }
-
-  private:
-    std::mt19937 engine_;
-};
-
-std::string word(Dice &dice)
+SearchDocument mortal_document(dice &from, uint64_t now_ms)
 {
-    static const char *const words[] = {"alpha", "beta", "alphabet", "gamma", "delta",
-                                        "al",    "b",    "ber",      "x",     "y"};
-    return words[std::min(dice.below(10), dice.below(10))];
-}
-
-std::string words(Dice &dice, size_t count)
-{
-    std::string text;
-    for (; count > 0; count--) {
-        text += word(dice) + (dice.below(4) == 0 ? ", " : " ");
-    }
-    return text;
-}
-
-SearchDocument document(Dice &dice, uint64_t now_ms)
-{
-    SearchDocument made;
-    for (size_t i = dice.below(3); i < 3; i++) {
-        made.texts.push_back(words(dice, dice.below(10)));
-    }
-    made.expires_at_ms = dice.below(6) == 0 ? now_ms + 1 + dice.below(20000) : 0;
-    return made;
+    /* Not before the ticks of one test have moved the clock, unless it sweeps. */
+    uint64_t expires_at_ms = from.below(6) == 0 ? now_ms + 10000 + from.below(20000) : 0;
+    return search_random::document(from, expires_at_ms);
 }
 
 /* The first text as a string, the others as an array: two fields of one index. */
@@ -76,30 +43,6 @@ std::string json(const SearchDocument &document)
         text += ", \"" + document.texts[i] + "\"";
     }
     return text + "], \"t\": \"" + document.texts[0] + "\"}";
-}
-
-NaiveQuery query(Dice &dice, int depth)
-{
-    NaiveQuery made;
-    size_t kind = dice.below(depth == 0 ? 6 : 10);
-    if (kind < 3) {
-        made.words = {word(dice)};
-    } else if (kind == 3) {
-        made.kind = NaiveQuery::PREFIX;
-        std::string whole = word(dice);
-        made.words = {whole.substr(0, 1 + dice.below(whole.size()))};
-    } else if (kind < 6) {
-        made.kind = NaiveQuery::PHRASE;
-        made.words = {word(dice), word(dice)};
-    } else {
-        made.kind = kind < 8 ? NaiveQuery::AND : NaiveQuery::OR;
-        for (size_t i = 2 + dice.below(2); i > 0; i--) {
-            made.children.push_back(query(dice, depth - 1));
-            bool may_exclude = made.kind == NaiveQuery::AND && made.children.size() > 1;
-            made.children.back().is_excluded = may_exclude && dice.below(3) == 0;
-        }
-    }
-    return made;
 }
 
 /* A store with a table "d" whose fields t and more are indexed. */
@@ -128,24 +71,24 @@ class Model {
     }
 
     /* One commit of a few changes. */
-    void change(Dice &dice)
+    void change(dice &from)
     {
         batch changes(db);
-        for (size_t i = 1 + dice.below(6); i > 0; i--) {
-            std::string key = "k" + std::to_string(dice.below(60));
-            if (dice.below(4) == 0) {
+        for (size_t i = 1 + from.below(6); i > 0; i--) {
+            std::string key = "k" + std::to_string(from.below(60));
+            if (from.below(4) == 0) {
                 ASSERT_EQ(POLARYS_OK, changes.remove("d", key));
                 documents.erase(key);
                 continue;
             }
-            SearchDocument made = document(dice, surroundings.now_ms());
+            SearchDocument made = mortal_document(from, surroundings.now_ms());
             polarys_value value = json_of(json(made), made.expires_at_ms);
             std::string text = json(made);
             value.bytes = bytes_of(text);
             ASSERT_EQ(POLARYS_OK, changes.put("d", key, value));
             documents[key] = made;
         }
-        if (dice.below(10) == 0) {
+        if (from.below(10) == 0) {
             ASSERT_EQ(POLARYS_OK, changes.remove_range("d", "k1", "k2"));
             documents.erase(documents.lower_bound("k1"), documents.lower_bound("k2"));
         }
@@ -207,27 +150,27 @@ void sweep(Model &model)
 TEST(SearchModel, AnswersAsLookingAtEveryDocument)
 {
     for (uint32_t seed = 1; seed <= 4; seed++) {
-        Dice dice(seed);
+        dice from(seed);
         Model model(seed);
         for (int i = 0; i < 10; i++) {
-            model.change(dice);
+            model.change(from);
         }
         model.create_index();
         std::map<uint64_t, Documents> past;
         for (int round = 0; round < 25; round++) {
-            model.change(dice);
+            model.change(from);
             past[polarys_db_version(model.db.db)] = model.documents;
             if (round == 12) {
                 ASSERT_EQ(POLARYS_OK, model.db.close());
                 ASSERT_EQ(POLARYS_OK, model.db.open());
             }
             for (int i = 0; i < 6; i++) {
-                NaiveQuery asked = query(dice, 2);
+                NaiveQuery asked = query(from, 2);
                 SearchAnswer naive = NaiveSearch(model.documents, asked, "none", 1);
                 SearchAnswer answer =
-                    model.search(asked.Text(), POLARYS_VERSION_NEWEST, 1 + dice.below(60));
+                    model.search(asked.Text(), POLARYS_VERSION_NEWEST, 1 + from.below(60));
                 compare(naive, answer, asked.Text());
-                auto then = std::next(past.begin(), static_cast<long>(dice.below(past.size())));
+                auto then = std::next(past.begin(), static_cast<long>(from.below(past.size())));
                 naive = NaiveSearch(then->second, asked, "none", 1);
                 compare(naive, model.search(asked.Text(), then->first, 100), asked.Text());
                 if (::testing::Test::HasFatalFailure()) {
@@ -240,13 +183,13 @@ TEST(SearchModel, AnswersAsLookingAtEveryDocument)
 
 TEST(SearchModel, ForgetsWhatExpired)
 {
-    Dice dice(9);
+    dice from(9);
     Model model(9);
     model.create_index();
     for (int round = 0; round < 15; round++) {
-        model.change(dice);
+        model.change(from);
         sweep(model);
-        NaiveQuery asked = query(dice, 2);
+        NaiveQuery asked = query(from, 2);
         compare(NaiveSearch(model.documents, asked, "none", model.surroundings.now_ms()),
                 model.search(asked.Text(), POLARYS_VERSION_NEWEST, 100), asked.Text());
     }

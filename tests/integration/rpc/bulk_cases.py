@@ -5,7 +5,7 @@ import threading
 
 from polarys.v1 import bulk_pb2, common_pb2, kv_pb2, query_pb2
 
-from world import check_header, error_of, fails, json_value, snapshot, timestamp
+from world import check_header, error_of, fails, fails_late, json_value, snapshot, timestamp
 
 TABLE = "bulk"
 Batch, Open, Write, RecordOf = bulk_pb2.WriteBatch, bulk_pb2.WriteOpen, bulk_pb2.WriteRequest, bulk_pb2.BulkRecord
@@ -211,13 +211,17 @@ def window(world):
 
 def deadline(world):
     """The stream ends before the client's own deadline, with details that say what to do."""
-    run = Session(world, timeout=2)
-    run.opened()
-    run.batch(1, b"in time")
-    run.committed(1)
-    failure = fails("WAIT_TIMEOUT", lambda: list(run.stream))
+    def attempt(seconds):
+        run = Session(world, timeout=seconds)
+        try:
+            run.opened()
+            run.batch(1, b"in time")
+            run.committed(1)
+            list(run.stream)
+        finally:
+            run.sent.put(None)
+    failure, _, _ = fails_late("WAIT_TIMEOUT", attempt)
     assert "resume" in failure.message, failure.message
-    run.sent.put(None)
 
 
 def durability(world):

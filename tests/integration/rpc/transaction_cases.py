@@ -10,8 +10,8 @@ import grpc
 
 from polarys.v1 import admin_pb2, common_pb2, kv_pb2, query_pb2, table_pb2, transaction_pb2 as txn_pb2
 
-from world import (World, check_failure, check_header, decode, duration, error_of, fails, json_value, request_id,
-                   snapshot, until)
+from world import (World, check_failure, check_header, decode, duration, fails, fails_late, json_value, request_id, snapshot,
+                   until)
 
 TABLE = "accounts"
 Get, Put = kv_pb2.GetRequest, kv_pb2.PutRequest
@@ -313,6 +313,9 @@ def errors_within(world):
     fails("BAD_ARGUMENT", world.kv.DeleteRange, kv_pb2.DeleteRangeRequest(table=TABLE, transaction=txn.id),
           field="range")
     puts = [kv_pb2.WriteOperation(put=kv_pb2.PutOperation(key=b"e5", value=json_value("5")))]
+    ranges = [kv_pb2.WriteOperation(delete_range=kv_pb2.DeleteRangeOperation(range=common_pb2.KeyRange(prefix=b"none")))]
+    many = kv_pb2.BatchWriteRequest(table=TABLE, transaction=Transaction(world).id, operations=ranges * 100_000)
+    fails("TOO_LARGE", world.kv.BatchWrite, many)  # each takes memory for its own key, not for the longest
     fails("BAD_JSON", world.kv.BatchWrite, kv_pb2.BatchWriteRequest(
         table=TABLE, transaction=txn.id, operations=puts + [kv_pb2.WriteOperation(
             put=kv_pb2.PutOperation(key=b"e6", value=json_value("}")))]), metadata={"operation": 1})
@@ -390,11 +393,10 @@ def locks(world):
     begun = time.monotonic()
     fails("LOCK_TIMEOUT", waiter.put, b"l1", "1")
     assert 0.25 < time.monotonic() - begun < 5, time.monotonic() - begun
-    begun = time.monotonic()
-    late = Transaction(world, mode=PESSIMISTIC)
-    error = error_of(world.kv.Put, Put(table=TABLE, key=b"l1", value=json_value("1"), transaction=late.id), timeout=3)
-    check_failure(decode(error), "LOCK_TIMEOUT")
-    assert 2.5 < time.monotonic() - begun < 3, time.monotonic() - begun
+    late = Transaction(world, mode=PESSIMISTIC, lock_timeout=duration(600_000), timeout=duration(900_000))
+    put = Put(table=TABLE, key=b"l1", value=json_value("1"), transaction=late.id)
+    _, taken, seconds = fails_late("LOCK_TIMEOUT", lambda time_left: world.kv.Put(put, timeout=time_left))
+    assert 0.8 * seconds < taken < seconds, (taken, seconds)
     waiting = world.kv.Put.future(Put(table=TABLE, key=b"l1", value=json_value("2"), transaction=late.id), timeout=20)
     until(lambda: late.status().waiting, "a call waits for a lock")
     assert world.get(TABLE, b"l1").value.json == "0" and holder.status().lock_count > 0
@@ -470,17 +472,18 @@ def concurrent_calls(world):
     assert len(listed.documents) == 100
     holder = Transaction(world, mode=PESSIMISTIC)
     holder.put(b"hold", "1")
-    blocked = Transaction(world, mode=PESSIMISTIC, lock_timeout=duration(1500))
+    blocked = Transaction(world, mode=PESSIMISTIC, lock_timeout=duration(60_000))
     calls = [world.kv.Put.future(Put(table=TABLE, key=b"hold", value=json_value("2"), transaction=blocked.id),
-                                 timeout=20) for _ in range(8)]
+                                 timeout=60) for _ in range(8)]
     until(lambda: blocked.status().waiting, "a call waits for a lock")
+    for call, kind in ((world.query.Count, query_pb2.CountRequest), (world.query.Explain, query_pb2.ExplainRequest)):
+        calls += [call.future(kind(table=TABLE, filter="n = 1", transaction=blocked.id), timeout=60) for _ in range(40)]
     begun = time.monotonic()
     world.put(TABLE, b"free", "1")
     world.admin.Flush(admin_pb2.FlushRequest())
-    assert time.monotonic() - begun < 1.4, "others waited too"
+    assert time.monotonic() - begun < 30, "others waited too"
     holder.rollback()
-    for each in calls:
-        assert each.exception() is None, each.exception()
+    assert all(each.exception() is None for each in calls)
     blocked.rollback()
 
 
@@ -504,16 +507,16 @@ def limits(world):
 
 def timeouts(world):
     """One that is left alone, and one that lasts too long, are rolled back."""
-    idle = Transaction(world, idle_timeout=duration(2000))
+    idle = Transaction(world, idle_timeout=duration(5000))
     for _ in range(3):  # each call begins the time anew
         idle.put(b"to1", "1")
-        time.sleep(0.8)
+        time.sleep(2)
     idle.get(b"to1")
     until(lambda: idle.status().state == txn_pb2.TRANSACTION_STATE_ABORTED, "an idle transaction ends")
     fails("TXN_NOT_FOUND", idle.commit)
-    lasting = Transaction(world, timeout=duration(1000), mode=PESSIMISTIC)
+    lasting = Transaction(world, timeout=duration(3000), mode=PESSIMISTIC)
     lasting.put(b"to2", "1")
-    waiter = Transaction(world, mode=PESSIMISTIC)
+    waiter = Transaction(world, mode=PESSIMISTIC, lock_timeout=duration(30_000))
     waiter.put(b"to2", "2")
     waiter.commit()
     fails("TXN_NOT_FOUND", lasting.get, b"to2")
@@ -582,8 +585,7 @@ def stops_with_waiting_calls(world):
 
 
 def counts_are_told(world):
-    status = world.admin.GetStatus(admin_pb2.GetStatusRequest())
-    before = status.transactions.open
+    before = world.admin.GetStatus(admin_pb2.GetStatusRequest()).transactions.open
     txn = Transaction(world, mode=PESSIMISTIC)
     txn.put(b"told", "1")
     status = world.admin.GetStatus(admin_pb2.GetStatusRequest())

@@ -263,6 +263,23 @@ def fails(reason, call, *arguments, metadata=None, field=None, **options):
     return check_failure(failure, reason, metadata, field)
 
 
+# What a call waits for is given up at nine tenths of its time, so that the answer is still heard. On a busy machine the
+# rest may be too short for that: then the same is asked with more time.
+LATE_SECONDS = (3, 10, 40)
+
+
+def fails_late(reason, attempt, metadata=None):
+    """attempt(seconds) makes a call of so much time that ends with `reason` before it is over. The Failure, and how long
+    it took of how many seconds."""
+    for seconds in LATE_SECONDS:
+        begun = time.monotonic()
+        failure = decode(error_of(attempt, seconds))
+        taken = time.monotonic() - begun
+        if failure is not None:
+            return check_failure(failure, reason, metadata), taken, seconds
+    raise AssertionError(f"no {reason} was heard in any of {LATE_SECONDS} seconds")
+
+
 def check_header(world, header, at_least=0):
     """The header of an answer that saw `at_least`."""
     assert len(header.store_id) == 16 and any(header.store_id), header

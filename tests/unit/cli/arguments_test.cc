@@ -208,6 +208,8 @@ TEST(CommandTable, ExamplesParse)
 TEST(Help, WorksForGroupsAndFlags)
 {
     EXPECT_THAT(RunCli({"help", "table"}).out, HasSubstr("table truncate"));
+    EXPECT_THAT(RunCli({"help", "index"}).out,
+                HasSubstr("  index create TABLE FIELD[,FIELD]...\n                        "));
     EXPECT_EQ(RunCli({"help", "table", "create"}).status, CLI_DONE);
     EXPECT_THAT(RunCli({"put", "--help"}).out, HasSubstr("--if-absent"));
     EXPECT_THAT(RunCli({"-h"}).out, HasSubstr("Exit status"));
@@ -231,6 +233,16 @@ TEST(Cli, SaysWhenNobodyIsThere)
     EXPECT_EQ(outcome.status, CLI_FAILED);
     EXPECT_THAT(outcome.err, HasSubstr("polarys: UNAVAILABLE: "));
     EXPECT_EQ(RunCli({"metrics", "--admin-endpoint", "nowhere"}).status, CLI_USAGE);
+}
+
+TEST(Cli, RefusesAnEndpointThatIsNone)
+{
+    for (const char *endpoint : {"nonsense:endpoint:", "localhost", "127.0.0.1:0", ""}) {
+        CliOutcome outcome = RunCli({"get", "t", "k", "--endpoint", endpoint});
+        EXPECT_EQ(outcome.status, CLI_USAGE) << endpoint;
+        EXPECT_EQ(outcome.err, "polarys: BAD_USAGE: --endpoint is '" + std::string(endpoint) +
+                                   "', not HOST:PORT, [IPV6]:PORT or unix:/path\n");
+    }
 }
 
 TEST(Cli, OfflineCommandsNameWhatIsMissing)

@@ -101,6 +101,12 @@ TEST(FieldPath, OrdersKeepTheirDirections)
     EXPECT_EQ(Order(" a-b  ASC , `x y` desc", &status), "`a-b`  ASC, `x y` desc");
     EXPECT_EQ(Order("desc", &status), "desc");
     EXPECT_EQ(status, CLI_DONE);
+    EXPECT_EQ(Order("`x y`", &status), "`x y`");
+    EXPECT_EQ(status, CLI_DONE);
+    for (const char *wrong : {"age sideways", "age descending", "a, b  down", "x y"}) {
+        EXPECT_EQ(Order(wrong, &status), "") << wrong;
+        EXPECT_EQ(status, CLI_USAGE) << wrong;
+    }
     EXPECT_EQ(Order("a,,b", &status), "");
     EXPECT_EQ(status, CLI_USAGE);
 }
@@ -182,30 +188,94 @@ TEST(ShellTransactions, EndOnlyWhatIsOpen)
     EXPECT_THAT(RunCli({"shell"}, "begin --help\n").out, HasSubstr("--isolation"));
 }
 
-TEST(TransactCommand, NamesThePartThatIsWrong)
+struct TransactCase {
+    const char *text;
+    enum cli_status status;
+    const char *says;
+};
+
+void ExpectTransact(const TransactCase &each)
 {
-    struct {
-        const char *text;
-        enum cli_status status;
-        const char *says;
-    } cases[] = {
+    CliOutcome outcome = RunCli({"transact", "-"}, each.text);
+    EXPECT_EQ(outcome.status, each.status) << each.text;
+    EXPECT_THAT(outcome.err, HasSubstr(each.says)) << each.text;
+}
+
+TEST(TransactCommand, NamesTheComparisonThatIsWrong)
+{
+    const TransactCase cases[] = {
         {"{", CLI_FAILED, "BAD_JSON"},
         {"[]", CLI_FAILED, "is an object"},
         {"{\"then\":1}", CLI_FAILED, "\"then\" is no array"},
-        {"{\"compare\":[{}]}", CLI_FAILED, "compare[0]: no \"key\""},
-        {"{\"compare\":[{\"key\":\"a\"}]}", CLI_FAILED, "compare[0]: says neither"},
-        {"{\"compare\":[{\"key\":\"a\",\"exists\":1}]}", CLI_FAILED, "true or false"},
-        {"{\"compare\":[{\"key\":\"a\",\"version\":-1}]}", CLI_FAILED, "no version"},
-        {"{\"then\":[{\"get\":\"a\"},{\"put\":\"a\"}]}", CLI_FAILED, "then[1]: put takes"},
-        {"{\"then\":[{\"update\":\"a\"}]}", CLI_FAILED, "then[0]: update takes"},
-        {"{\"else\":[{\"frob\":\"a\"}]}", CLI_FAILED, "else[0]: is neither"},
-        {"{\"then\":[{\"get\":\"a\"}]}", CLI_FAILED, "UNAVAILABLE"},
+        {R"({"then":[{"get":"a"}]})", CLI_FAILED, R"(then[0]: no "table", here or for all)"},
+        {R"({"els":[]})", CLI_FAILED, R"("els" has no meaning here)"},
+        {R"({"table":["t"],"then":[]})", CLI_FAILED, R"("table" is no text)"},
+        {R"({"table":"t","then":[1]})", CLI_FAILED, R"(then[0]: is none of)"},
+        {R"({"compare":[{"table":"t"}]})", CLI_FAILED, R"(compare[0]: no "key")"},
+        {R"({"compare":[{"table":{},"key":"a","exists":true}]})", CLI_FAILED,
+         R"(compare[0]: "table" is no text)"},
+        {R"({"table":"t","compare":[{"key":"a"}]})", CLI_FAILED, R"(compare[0]: says not one of)"},
+        {R"({"table":"t","compare":[{"key":"a","exists":true,"version":1}]})", CLI_FAILED,
+         R"(compare[0]: says not one of)"},
+        {R"({"table":"t","compare":[{"key":"a","exists":1}]})", CLI_FAILED, R"(true or false)"},
+        {R"({"table":"t","compare":[{"key":"a","version":-1}]})", CLI_FAILED, R"(no version)"},
+        {R"({"table":"t","compare":[{"key":"a","version":"x"}]})", CLI_FAILED, R"(no version)"},
+        {R"({"table":"t","compare":[{"key":"a","version":null}]})", CLI_FAILED,
+         R"(compare[0]: "version" is no text)"},
+        {R"({"table":"t","compare":[{"key":"a","field":"f"}]})", CLI_FAILED,
+         R"(goes with "equals")"},
+        {R"({"table":"t","compare":[{"key":"a","exists":true,"if":1}]})", CLI_FAILED,
+         R"(compare[0]: "if" has no meaning here)"},
     };
-    for (auto &each : cases) {
-        CliOutcome outcome = RunCli({"transact", "-"}, each.text);
-        EXPECT_EQ(outcome.status, each.status) << each.text;
-        EXPECT_THAT(outcome.err, HasSubstr(each.says)) << each.text;
+    for (const TransactCase &each : cases) {
+        ExpectTransact(each);
     }
+}
+
+TEST(TransactCommand, NamesTheOperationThatIsWrong)
+{
+    const TransactCase cases[] = {
+        {R"({"table":"t","then":[{"get":"x"},{"put":"a"}]})", CLI_FAILED, R"(put takes a "value")"},
+        {R"({"table":"t","then":[{"get":"x"},{"put":"a","value":1,"raw":"AA=="}]})", CLI_FAILED,
+         R"(not both)"},
+        {R"({"table":"t","then":[{"get":"x"},{"put":"a","raw":"?"}]})", CLI_FAILED, R"(no base64)"},
+        {R"({"table":"t","then":[{"get":"x"},{"put":"","value":1}]})", CLI_FAILED,
+         R"(no "put", or an empty one)"},
+        {R"({"table":"t","then":[{"get":"x"},{"put":"a","vale":1}]})", CLI_FAILED,
+         R"("vale" has no meaning here)"},
+        {R"({"table":"t","then":[{"get":"x"},{"put":"a","value":1,"delete":"b"}]})", CLI_FAILED,
+         R"("delete" has no meaning here)"},
+        {R"({"table":"t","then":[{"get":"x"},{"put":"a","value":1,"expires_at":5}]})", CLI_FAILED,
+         R"("expires_at" is '5', not a time)"},
+        {R"({"table":"t","then":[{"get":"x"},{"get":"a","value":1}]})", CLI_FAILED,
+         R"("value" has no meaning here)"},
+        {R"({"table":"t","then":[{"get":"x"},{"update":"a"}]})", CLI_FAILED, R"(update takes)"},
+        {R"({"table":"t","then":[{"get":"x"},{"update":"a","patch":{},"raw":""}]})", CLI_FAILED,
+         R"("raw" has no meaning here)"},
+        {R"({"table":"t","then":[{"get":"x"},{"delete_range":{}}]})", CLI_FAILED,
+         R"(delete_range takes)"},
+        {R"({"table":"t","then":[{"get":"x"},{"delete_range":{"all":false}}]})", CLI_FAILED,
+         R"(delete_range takes)"},
+        {R"({"table":"t","then":[{"get":"x"},{"delete_range":{"all":true,"from":"a"}}]})",
+         CLI_FAILED, R"(delete_range takes)"},
+        {R"({"table":"t","then":[{"get":"x"},{"delete_range":"a"}]})", CLI_FAILED,
+         R"(is no object)"},
+        {R"({"table":"t","then":[{"get":"x"},{"delete_range":{"until":"a"}}]})", CLI_FAILED,
+         R"("until" has no meaning here)"},
+        {R"({"table":"t","then":[{"get":"x"},{"frob":"a"}]})", CLI_FAILED,
+         R"(is none of get, put)"},
+        {R"({"table":"t","else":[{"frob":"a"}]})", CLI_FAILED, R"(else[0]: is none of)"},
+        {R"({"table":"t","compare":[{"key":"a","field":"f","equals":1}],)"
+         R"("then":[{"put":"a","raw":"AA==","expires_at":"2036-01-02T03:04:05Z"},)"
+         R"({"delete_range":{"prefix":"a"}}],"else":[{"delete_range":{"all":true}}]})",
+         CLI_FAILED, "UNAVAILABLE"},
+    };
+    for (const TransactCase &each : cases) {
+        ExpectTransact(each);
+    }
+    CliOutcome outcome = RunCli({"transact", "-"}, R"({"table":"t","then":[{"get":")" +
+                                                       std::string(5000, 'a') + R"("}]})");
+    EXPECT_THAT(outcome.err, HasSubstr("then[0]: \"get\" has more than 4096 bytes"));
     EXPECT_THAT(RunCli({"transact", "/nowhere/at/all"}).err, HasSubstr("FILE_NOT_FOUND"));
 }
 

@@ -140,6 +140,53 @@ TEST_F(Client, DoesNotRetryOtherErrors)
     }
 }
 
+TEST_F(Client, TellsSilenceFromSlowness)
+{
+    network.on_unary = [&](const std::string &, const std::string &) {
+        return Failure(POLARYS_CLIENT_DEADLINE_EXCEEDED);
+    };
+    EXPECT_FALSE(polarys_client_put(client, &write, &result, &err));
+    EXPECT_EQ(err.status, POLARYS_CLIENT_DEADLINE_EXCEEDED);
+    network.is_connected = false;
+    EXPECT_FALSE(polarys_client_put(client, &write, &result, &err));
+    EXPECT_EQ(err.status, POLARYS_CLIENT_UNAVAILABLE);
+    EXPECT_STREQ(err.message, "nobody answers at 127.0.0.1:7480");
+    EXPECT_EQ(err.attempts, 1u);
+    EXPECT_FALSE(polarys_client_put(client, &write, &result, nullptr));
+}
+
+TEST_F(Client, SaysWhereNoConnectionCouldBeMade)
+{
+    FakeAnswer answer = Failure(POLARYS_CLIENT_UNAVAILABLE);
+    network.on_unary = [&](const std::string &, const std::string &) { return answer; };
+    answer.text = "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: "
+                  "Failed to connect to remote host: Connection refused";
+    EXPECT_FALSE(polarys_client_put(client, &write, &result, &err));
+    EXPECT_STREQ(err.message, "nobody answers at 127.0.0.1:7480: Connection refused");
+    EXPECT_EQ(err.attempts, 4u);
+    answer.text = "failed to connect";
+    EXPECT_FALSE(polarys_client_put(client, &write, &result, &err));
+    EXPECT_STREQ(err.message, "nobody answers at 127.0.0.1:7480");
+    answer.text = "Socket closed";
+    EXPECT_FALSE(polarys_client_put(client, &write, &result, &err));
+    EXPECT_STREQ(err.message, "Socket closed");
+    answer.reason = "DRAINING";
+    answer.text = "failed to connect: said by the server";
+    EXPECT_FALSE(polarys_client_put(client, &write, &result, &err));
+    EXPECT_STREQ(err.message, "failed to connect: said by the server");
+}
+
+TEST_F(Client, LeavesADeadlineThatTheServerTellsOf)
+{
+    network.is_connected = false;
+    network.on_unary = [&](const std::string &, const std::string &) {
+        return Failure(POLARYS_CLIENT_DEADLINE_EXCEEDED, "WAIT_TIMEOUT");
+    };
+    EXPECT_FALSE(polarys_client_put(client, &write, &result, &err));
+    EXPECT_EQ(err.status, POLARYS_CLIENT_DEADLINE_EXCEEDED);
+    EXPECT_STREQ(err.reason, "WAIT_TIMEOUT");
+}
+
 TEST_F(Client, WaitsAsLongAsTheServerAsksButNotForEver)
 {
     int calls = 0;

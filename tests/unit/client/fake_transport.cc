@@ -21,7 +21,7 @@ struct transport_stream {
 
 static void error_fill(struct polarys_client_error *err, const FakeAnswer &answer)
 {
-    client_error_set(err, answer.status, "scripted");
+    client_error_set(err, answer.status, "%s", answer.text.c_str());
     if (err != nullptr) {
         client_error_reason_set(err, answer.reason.c_str());
         err->retry_after_ms = answer.retry_after_ms;
@@ -45,6 +45,11 @@ bool transport_open(const struct polarys_client_options *, struct transport **ou
 void transport_close(struct transport *transport)
 {
     delete transport;
+}
+
+bool transport_is_connected(const struct transport *)
+{
+    return fake_network->is_connected;
 }
 
 uint64_t transport_now_ms(void)

@@ -20,6 +20,7 @@ struct FakeAnswer {
     std::string reason;
     uint32_t retry_after_ms = 0;
     std::string message; /* encoded, when OK */
+    std::string text = "scripted";
 };
 
 /* The server's side of one stream. */
@@ -45,6 +46,7 @@ struct FakeNetwork {
     std::function<FakeAnswer(const std::string &method, const std::string &request)> on_unary;
     std::function<std::shared_ptr<FakeStream>(const std::string &method)> on_stream;
     int stream_count = 0;
+    bool is_connected = true;
 };
 
 /* The network of the running test; a new one is set by each. */

@@ -209,6 +209,23 @@ TEST_F(ClientQuery, EndsWhereTheServerSaysSo)
     EXPECT_EQ(network.stream_count, 1);
 }
 
+TEST_F(ClientQuery, GivesNothingTwiceWhenTheConnectionBreaksBehindTheEnd)
+{
+    chapters = {{{{{"a", "b"}, "", end_of_results}}, POLARYS_CLIENT_UNAVAILABLE},
+                {{{{"a", "b"}, "", end_of_results}}}};
+    ASSERT_TRUE(Run()) << err.message;
+    EXPECT_EQ(keys, (Keys{"a", "b"}));
+    EXPECT_EQ(cursor, "");
+    EXPECT_EQ(network.stream_count, 1);
+}
+
+TEST_F(ClientQuery, EndsWithoutWaitingForTheStatus)
+{
+    chapters = {{{{{"a"}, "", end_of_results}}, POLARYS_CLIENT_OK, true}};
+    ASSERT_TRUE(Run()) << err.message;
+    EXPECT_EQ(keys, (Keys{"a"}));
+}
+
 TEST_F(ClientQuery, GoesOnWithTheCursorOfWhatWasHandedOut)
 {
     chapters = {{{{{"a", "b"}, "behind b"}}, POLARYS_CLIENT_UNAVAILABLE},
@@ -288,6 +305,15 @@ TEST_F(ClientQuery, EndsWhenNothingComes)
     EXPECT_FALSE(Run());
     EXPECT_EQ(err.status, POLARYS_CLIENT_DEADLINE_EXCEEDED);
     EXPECT_EQ(keys, (Keys{"a"}));
+}
+
+TEST_F(ClientQuery, SaysThatNobodyAnswersRatherThanThatNothingCame)
+{
+    chapters = {{{}, POLARYS_CLIENT_OK, true}};
+    network.is_connected = false;
+    EXPECT_FALSE(Run());
+    EXPECT_EQ(err.status, POLARYS_CLIENT_UNAVAILABLE);
+    EXPECT_STREQ(err.message, "nobody answers at 127.0.0.1:7480");
 }
 
 TEST_F(ClientQuery, RefusesMoreFieldsThanTheServerTakes)

@@ -104,6 +104,14 @@ const auto end_of_range = POLARYS__V1__SCAN_END_REASON__SCAN_END_REASON_END_OF_R
 const auto unspecified = POLARYS__V1__SCAN_END_REASON__SCAN_END_REASON_UNSPECIFIED;
 const auto time_reached = POLARYS__V1__SCAN_END_REASON__SCAN_END_REASON_TIME_REACHED;
 
+TEST_F(ClientScan, NeedsNoStatusBehindTheEnd)
+{
+    chapters = {{{"a", "b"}, end_of_range, POLARYS_CLIENT_UNAVAILABLE}};
+    EXPECT_TRUE(Run()) << err.message;
+    EXPECT_EQ(keys, (std::vector<std::string>{"a", "b"}));
+    EXPECT_EQ(requests.size(), 1u);
+}
+
 TEST_F(ClientScan, EndsWhereTheServerSaysSo)
 {
     chapters = {{{"a", "b"}, end_of_range}};

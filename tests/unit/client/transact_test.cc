@@ -39,6 +39,26 @@ class ClientTransact : public ScriptedClient {
     struct polarys_client_transact_outcome outcome = {};
 };
 
+TEST_F(ClientTransact, TellsWhatTheAnswerHadNoRoomFor)
+{
+    Polarys__V1__TransactResponse response = POLARYS__V1__TRANSACT_RESPONSE__INIT;
+    Polarys__V1__TransactResult result = POLARYS__V1__TRANSACT_RESULT__INIT;
+    Polarys__V1__TransactResult *results[] = {&result};
+    result.found = 1;
+    result.left_out = 1;
+    response.n_results = 1;
+    response.results = results;
+    scripts["Transact"] = {Answer(&response.base)};
+    struct polarys_client_write get = Write("a");
+    ASSERT_TRUE(polarys_client_transact_add(transact, POLARYS_CLIENT_THEN,
+                                            POLARYS_CLIENT_OPERATION_GET, &get));
+    ASSERT_TRUE(Run());
+    ASSERT_EQ(outcome.item_count, 1u);
+    EXPECT_TRUE(outcome.items[0].is_found);
+    EXPECT_FALSE(outcome.items[0].has_document);
+    EXPECT_TRUE(outcome.items[0].is_left_out);
+}
+
 TEST_F(ClientTransact, SendsComparisonsAndBothBranchesInOrder)
 {
     Polarys__V1__TransactResponse response = POLARYS__V1__TRANSACT_RESPONSE__INIT;

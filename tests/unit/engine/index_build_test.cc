@@ -128,7 +128,7 @@ TEST_F(IndexBuild, EntriesThatNoBatchHoldsAreTooLargeForGood)
     EXPECT_EQ(POLARYS_TOO_LARGE, raw_fill(db.db, &db.error)) << db.error.message;
 }
 
-TEST_F(IndexBuild, OneThatKeepsFailingStopsNoOther)
+TEST_F(IndexBuild, AProgressRecordThatIsNotReadableMakesItFailAndStopsNoOther)
 {
     fill(100);
     create_ready(db, "t", {"first", {"n"}});
@@ -141,15 +141,16 @@ TEST_F(IndexBuild, OneThatKeepsFailingStopsNoOther)
     ASSERT_EQ(POLARYS_OK, create(db, "t", {"n_good", {"s"}}));
     ASSERT_EQ(POLARYS_OK, create(db, "t", {"a_good", {"s"}}));
     w.pass_ms(5000);
+    polarys_log_level_set(POLARYS_LOG_INFO);
     for (const auto &index : list(db, "t")) {
         bool is_bad = index.info.index_id == id;
-        EXPECT_EQ(is_bad ? POLARYS_INDEX_STATE_BUILDING : POLARYS_INDEX_STATE_READY,
-                  index.info.state)
+        EXPECT_EQ(is_bad ? POLARYS_INDEX_FAILED : POLARYS_INDEX_STATE_READY, index.info.state)
             << index.info.index;
+        EXPECT_EQ(is_bad, index.failure.find("CORRUPT") != std::string::npos) << index.failure;
     }
-    ASSERT_EQ(POLARYS_OK, raw_write(db.db, 0, 4, bytes_of(key), polarys_slice{}, &db.error));
-    ASSERT_EQ(POLARYS_OK, wait(db, "t", "m_bad")) << db.error.message;
-    polarys_log_level_set(POLARYS_LOG_INFO);
+    EXPECT_EQ(POLARYS_CORRUPT, wait(db, "t", "m_bad"));
+    ASSERT_EQ(POLARYS_OK, drop(db, "t", "m_bad"));
+    create_ready(db, "t", {"m_bad", {"m"}});
     EXPECT_EQ(400u, expect_clean(db, "t"));
 }
 

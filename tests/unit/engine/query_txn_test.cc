@@ -2,9 +2,8 @@
 /*
  * Queries in transactions: what they show, and what a commit hears of them.
  */
-#include "engine/engine_index.h"
 #include "engine/engine_query.h"
-#include "tests/support/engine/test_store.h"
+#include "tests/support/engine/test_index.h"
 #include "tests/support/engine/test_txn.h"
 
 using test_store::bytes_of;
@@ -29,16 +28,7 @@ class QueryTxnTest : public ::testing::Test {
 
     void make_index()
     {
-        const char *field = "n";
-        polarys_index_options options{};
-        options.name = "by_n";
-        options.fields = &field;
-        options.field_count = 1;
-        options.kind = POLARYS_INDEX_ORDERED;
-        ASSERT_EQ(POLARYS_OK, polarys_index_create(db.db, nullptr, "t", &options, nullptr, nullptr,
-                                                   nullptr, &db.error));
-        sim_executor_run_all(w.executor);
-        ASSERT_EQ(POLARYS_OK, polarys_index_wait(db.db, nullptr, "t", "by_n", 0, &db.error));
+        test_index::create_ready(db, "t", {"by_n", {"n"}});
     }
 
     std::string keys(const txn &in, const std::string &filter, const std::string &order = "",
@@ -147,6 +137,32 @@ TEST_F(QueryTxnTest, ConflictsAtSerializableWithWhatWouldHaveMatched)
     EXPECT_EQ(POLARYS_OK, apart.commit()) << "by the index it looked elsewhere";
 }
 
+TEST_F(QueryTxnTest, ConflictsWithADocumentThatMatchesTheEndsOfARangeWithDifferentElements)
+{
+    make_index();
+    txn phantom(db.db, POLARYS_ISOLATION_SERIALIZABLE);
+    EXPECT_EQ("", keys(phantom, "n >= 20 AND n < 50"));
+    ASSERT_EQ(POLARYS_OK, phantom.put("own", "{}"));
+    ASSERT_EQ(POLARYS_OK, db.put("t", "x", "{\"n\":[10,90]}"));
+    txn after(db.db, POLARYS_ISOLATION_SNAPSHOT);
+    EXPECT_EQ("x", keys(after, "n >= 20 AND n < 50"));
+    EXPECT_EQ(POLARYS_TXN_CONFLICT, phantom.commit());
+}
+
+TEST_F(QueryTxnTest, ConflictsWithAnEntryWhoseValueLooksLikeAnExpiredDocument)
+{
+    /* An entry's value is its document's key. */
+    test_index::create_ready(db, "t", {"by_u", {"u"}, POLARYS_INDEX_ORDERED, true});
+    for (const std::string &key :
+         {std::string("plain"), std::string("\x02\x01\0\0\0\0\0\0\0", 9)}) {
+        txn phantom(db.db, POLARYS_ISOLATION_SERIALIZABLE);
+        EXPECT_EQ("", keys(phantom, key == "plain" ? "u = 7" : "u = 8"));
+        ASSERT_EQ(POLARYS_OK, phantom.put("own", "{}"));
+        ASSERT_EQ(POLARYS_OK, db.put("t", key, key == "plain" ? "{\"u\":7}" : "{\"u\":8}"));
+        EXPECT_EQ(POLARYS_TXN_CONFLICT, phantom.commit()) << key.size();
+    }
+}
+
 TEST_F(QueryTxnTest, RefusesATransactionThatIsOverOrElsewhere)
 {
     txn t(db.db);
@@ -170,6 +186,47 @@ TEST_F(QueryTxnTest, TakesNoCursorOfAVersionThatItDoesNotRead)
     EXPECT_EQ("CURSOR_EXPIRED", keys(serializable, "", "", 0, place));
     txn committed(db.db, POLARYS_ISOLATION_READ_COMMITTED);
     EXPECT_EQ("b c d", keys(committed, "", "", 0, place));
+}
+
+TEST(QueryTxn, ACursorKeepsItsVersionWhereStatementsHaveVersionsOfTheirOwn)
+{
+    world w;
+    polarys_db_options no_history = w.options();
+    no_history.history_keep_ms = 0;
+    store db(w, no_history);
+    ASSERT_EQ(POLARYS_OK, db.open()) << db.error.message;
+    ASSERT_EQ(POLARYS_OK, db.create_table("t"));
+    for (const char *key : {"a", "b", "c"}) {
+        ASSERT_EQ(POLARYS_OK, db.put("t", key, "{}"));
+    }
+    txn in(db.db, POLARYS_ISOLATION_READ_COMMITTED);
+    std::string place;
+    std::string seen;
+    for (int page = 0; page < 4; page++) {
+        polarys_query_options options{};
+        options.table = "t";
+        options.limit = 1;
+        options.txn = in.handle;
+        options.cursor = bytes_of(place);
+        polarys_query *query = nullptr;
+        ASSERT_EQ(POLARYS_OK, polarys_query_open(db.db, &options, &query, &db.error))
+            << db.error.message;
+        bool has_document;
+        polarys_document document{};
+        ASSERT_EQ(POLARYS_OK,
+                  polarys_query_next(query, nullptr, nullptr, &has_document, &document, &db.error));
+        seen += has_document ? text_of(document.key) + " " : "-";
+        polarys_slice bytes{};
+        ASSERT_EQ(POLARYS_OK, polarys_query_cursor(query, &bytes, &db.error));
+        place = text_of(bytes);
+        polarys_query_close(query);
+        /* Nothing but a lease keeps the version from here on. */
+        ASSERT_EQ(POLARYS_OK, db.put("t", "b" + std::to_string(page), "{}"));
+        ASSERT_EQ(POLARYS_OK, polarys_db_compact(db.db, nullptr, nullptr, &db.error));
+    }
+    EXPECT_EQ("a b c -", seen);
+    w.pass_ms(POLARYS_QUERY_LEASE_MS + 1000);
+    EXPECT_EQ(0u, db.status().snapshot_count) << "and not for ever";
 }
 
 TEST_F(QueryTxnTest, ValidatesWhatItReadByACursorAtTheCursorsVersion)

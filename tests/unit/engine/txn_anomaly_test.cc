@@ -284,3 +284,32 @@ INSTANTIATE_TEST_SUITE_P(
                       level_mode{POLARYS_ISOLATION_SNAPSHOT, POLARYS_TXN_PESSIMISTIC},
                       level_mode{POLARYS_ISOLATION_SERIALIZABLE, POLARYS_TXN_PESSIMISTIC}),
     [](const auto &at) { return name_of(at.param); });
+
+TEST(TxnExpiry, WritesOverWhatHadExpiredWhetherItWasSweptMeanwhileOrNot)
+{
+    test_store::world w;
+    test_store::store db{w};
+    ASSERT_EQ(POLARYS_OK, db.open()) << db.error.message;
+    ASSERT_EQ(POLARYS_OK, db.create_table("t"));
+    for (bool is_swept : {false, true}) {
+        ASSERT_EQ(POLARYS_OK, db.put("t", "a", test_store::json_of("1", w.now_ms() + 10)));
+        sim_clock_advance(&w.clock, UINT64_C(20000000));
+        test_store::txn one(db.db);
+        ASSERT_EQ("-", one.get("b"));
+        uint64_t version = polarys_db_version(db.db);
+        if (is_swept) {
+            w.pass_ms(3000);
+        } else {
+            ASSERT_EQ(POLARYS_OK, db.put("t", "c", "1"));
+        }
+        ASSERT_GT(polarys_db_version(db.db), version);
+        ASSERT_EQ(POLARYS_OK, one.put("a", "2"));
+        EXPECT_EQ(POLARYS_OK, one.commit()) << is_swept << one.error.message;
+        EXPECT_EQ("2", db.get("t", "a").value_or("-"));
+    }
+    test_store::txn one(db.db);
+    ASSERT_EQ("-", one.get("b"));
+    ASSERT_EQ(POLARYS_OK, db.put("t", "a", "3"));
+    ASSERT_EQ(POLARYS_OK, one.put("a", "4"));
+    EXPECT_EQ(POLARYS_TXN_CONFLICT, one.commit());
+}

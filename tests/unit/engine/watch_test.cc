@@ -396,6 +396,19 @@ TEST_F(Watch, BeginsWithASnapshot)
     EXPECT_EQ(lines({"4 put b=2."}), watch.all());
 }
 
+TEST_F(Watch, TakesNoSnapshotOfAnotherTableOfTheSameName)
+{
+    ASSERT_EQ(POLARYS_OK, db.put("t", "a", "1"));
+    watcher watch(db);
+    watch.options.with_snapshot = true;
+    ASSERT_EQ(POLARYS_OK, watch.open()) << watch.error.message;
+    /* Before anything of the snapshot was read. */
+    ASSERT_EQ(POLARYS_OK, polarys_table_drop(db.db, nullptr, "t", nullptr, &db.result, &db.error));
+    ASSERT_EQ(POLARYS_OK, db.create_table("t"));
+    ASSERT_EQ(POLARYS_OK, db.put("t", "b", "2"));
+    EXPECT_EQ((lines{"error TABLE_NOT_FOUND"}), watch.all());
+}
+
 TEST_F(Watch, CutsTheSnapshotToPrefixAndFilter)
 {
     ASSERT_EQ(POLARYS_OK, db.put("t", "a1", "{\"n\":1}"));

@@ -249,6 +249,12 @@ TEST(IndexRecord, ComesBackAsItWas)
     EXPECT_EQ(42u, again->created_version);
     EXPECT_EQ(123456789u, again->created_ms);
     index_definition_unref(again);
+    uint32_t id = 0;
+    index_state state = INDEX_READY;
+    EXPECT_TRUE(index_record_peek(buffer_slice(&record), &id, &state));
+    EXPECT_EQ(77u, id);
+    EXPECT_EQ(INDEX_FAILED, state);
+    EXPECT_FALSE(index_record_peek(slice_make(record.data, 24), &id, &state));
     /* Every cut, and every changed byte of the head, is refused or read as something that is valid. */
     for (size_t size = 0; size < record.size; size++) {
         std::vector<uint8_t> cut(record.data, record.data + size);

@@ -4,75 +4,13 @@
  */
 #include <gtest/gtest.h>
 
-#include <random>
 #include <string>
 
-#include "tests/support/search/search_world.h"
+#include "tests/support/search/search_random.h"
+
+using search_random::dice;
 
 namespace {
-class Dice {
-  public:
-    explicit Dice(uint32_t seed) : engine(seed)
-    {
-    }
-    size_t Below(size_t count)
-    {
-        return engine() % count;
-    }
-
-  private:
-    std::mt19937 engine;
-};
-
-std::string Word(Dice &dice)
-{
-    static const char *const words[] = {"alpha", "beta", "alphabet", "gamma", "delta",
-                                        "al",    "b",    "ber",      "x",     "y"};
-    /* The first ones are common. */
-    return words[std::min(dice.Below(10), dice.Below(10))];
-}
-
-SearchDocument Document(Dice &dice)
-{
-    SearchDocument document;
-    for (size_t i = dice.Below(3); i < 3; i++) {
-        std::string text;
-        for (size_t j = dice.Below(12); j > 0; j--) {
-            text += Word(dice) + (dice.Below(4) == 0 ? ", " : " ");
-        }
-        document.texts.push_back(text);
-    }
-    document.expires_at_ms = dice.Below(5) == 0 ? 500 + dice.Below(1000) : 0;
-    return document;
-}
-
-NaiveQuery Query(Dice &dice, int depth)
-{
-    NaiveQuery query;
-    size_t kind = dice.Below(depth == 0 ? 6 : 10);
-    if (kind < 3) {
-        query.words = {Word(dice)};
-    } else if (kind == 3) {
-        query.kind = NaiveQuery::PREFIX;
-        std::string word = Word(dice);
-        query.words = {word.substr(0, 1 + dice.Below(word.size()))};
-    } else if (kind < 6) {
-        query.kind = NaiveQuery::PHRASE;
-        for (size_t i = 2 + dice.Below(2); i > 0; i--) {
-            query.words.push_back(Word(dice));
-        }
-    } else {
-        query.kind = kind < 8 ? NaiveQuery::AND : NaiveQuery::OR;
-        for (size_t i = 2 + dice.Below(3); i > 0; i--) {
-            query.children.push_back(Query(dice, depth - 1));
-            bool may_exclude = query.kind == NaiveQuery::AND && query.children.size() > 1;
-            query.children.back().is_excluded = may_exclude && dice.Below(3) == 0;
-        }
-        std::rotate(query.children.begin(), query.children.begin() + 1, query.children.end());
-    }
-    return query;
-}
-
 void Compare(const SearchAnswer &naive, const SearchAnswer &answer, const std::string &text)
 {
     ASSERT_EQ(answer.code, POLARYS_OK) << text << ": " << answer.error.message;
@@ -93,21 +31,22 @@ void Compare(const SearchAnswer &naive, const SearchAnswer &answer, const std::s
 TEST(SearchRandom, AnswersAsLookingAtEveryDocument)
 {
     for (uint32_t seed = 1; seed <= 25; seed++) {
-        Dice dice(seed);
+        dice from(seed);
         SearchWorld world("none");
-        size_t key_count = 1 + dice.Below(150);
+        size_t key_count = 1 + from.below(150);
         for (int round = 0; round < 12; round++) {
-            for (size_t i = dice.Below(60); i > 0; i--) {
-                std::string key = "k" + std::to_string(dice.Below(key_count));
-                if (dice.Below(4) == 0) {
+            for (size_t i = from.below(60); i > 0; i--) {
+                std::string key = "k" + std::to_string(from.below(key_count));
+                if (from.below(4) == 0) {
                     world.Delete(key);
                 } else {
-                    world.Put(key, Document(dice));
+                    uint64_t expires_at_ms = from.below(5) == 0 ? 500 + from.below(1000) : 0;
+                    world.Put(key, search_random::document(from, expires_at_ms));
                 }
             }
             for (int i = 0; i < 8; i++) {
-                NaiveQuery query = Query(dice, 3);
-                size_t top = 1 + dice.Below(200);
+                NaiveQuery query = search_random::query(from, 3);
+                size_t top = 1 + from.below(200);
                 SearchAnswer naive = NaiveSearch(world.documents, query, "none", 1000);
                 Compare(naive, world.Search(query.Text(), top, 1000), query.Text());
                 if (HasFatalFailure()) {
