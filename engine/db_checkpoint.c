@@ -199,9 +199,14 @@ enum polarys_code polarys_db_checkpoint_log(struct polarys_db *db, const char *d
     if (strlen(dir) == 0 || strlen(dir) >= VFS_PATH_MAX - 2 * (size_t)VFS_NAME_MAX) {
         return polarys_fail(err, POLARYS_BAD_ARGUMENT, "checkpoint: the path is empty or too long");
     }
+    /* A copy takes space, at the latest when compaction replaces what it is linked to. */
+    enum polarys_code code = db_disk_allow_put(db, err);
+    if (code != POLARYS_OK) {
+        return polarys_wrap(err, code, "checkpoint");
+    }
     /* The log that goes with the tables must not be recycled before it has been copied. */
     wal_pin(db->wal, 0, &pin_id);
-    enum polarys_code code = tree_checkpoint(db->tree, dir, &tables_version, err);
+    code = tree_checkpoint(db->tree, dir, &tables_version, err);
     if (code == POLARYS_OK) {
         code = commit_run_exclusive(db->commit, log_end_get, &job, err);
     }

@@ -123,6 +123,27 @@ TEST_F(ReplicaCopy, OfAPromotedFollowerBelongsToItsTerm)
     EXPECT_EQ(2u, second->scan("t").size());
 }
 
+TEST(ReplicaCopyDisk, IsRefusedWhileTheDiskIsLow)
+{
+    world w;
+    polarys_db_options options = w.options();
+    options.disk_reserve_bytes = 4 << 20;
+    store db(w, options);
+    polarys_log_position end = {};
+    sim_disk_capacity_set(w.disk, 64 << 20);
+    ASSERT_EQ(POLARYS_OK, db.open()) << db.error.message;
+    w.pass_ms(2000);
+    sim_disk_capacity_set(w.disk, sim_disk_used_bytes(w.disk) + (1 << 20));
+    w.pass_ms(2000);
+    ASSERT_TRUE(db.status().is_disk_low);
+    EXPECT_EQ(POLARYS_DISK_LOW, polarys_db_checkpoint_log(db.db, copy_dir, &end, &db.error));
+    EXPECT_GT(db.error.retry_after_ms, 0u);
+    sim_disk_capacity_set(w.disk, 64 << 20);
+    w.pass_ms(2000);
+    EXPECT_EQ(POLARYS_OK, polarys_db_checkpoint_log(db.db, copy_dir, &end, &db.error))
+        << db.error.message;
+}
+
 TEST_F(ReplicaCopy, RefusesAPathThatIsNone)
 {
     polarys_log_position end = {1, 2, {3}, 4};
