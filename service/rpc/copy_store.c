@@ -4,7 +4,8 @@
  * by whoever took a copy out of the registry first.
  *
  * Invariant: a copy that is in the registry is whole, and its directory is there until it was taken out with
- * nobody using it.
+ * nobody using it. As long as it is there, or is being made, the log goes on from where its own ends: a copy
+ * whose log nobody has any more could not be followed from.
  */
 #include "service/rpc/copy_store.h"
 
@@ -16,6 +17,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
+#include "engine/engine_log.h"
 #include "service/server/check.h"
 #include "service/server/timing.h"
 
@@ -32,6 +34,7 @@ struct copy_store {
     struct copy *copies[COPIES_MAX];
     size_t count;
     size_t making_count;
+    uint64_t making_segment; /* of the log, when the oldest making began; 0: none is made */
     bool is_sweeping;
     uint64_t sweep_ns;       /* what the sweep under way takes for now */
     struct copy_files known; /* digests of the table files of the last copy */
@@ -61,12 +64,24 @@ static void copies_free(const struct copy_list *taken)
     }
 }
 
+/* Has the log kept from the end of the oldest copy on. REQUIRES: store->mutex, so that the last word is the newest. */
+static void log_keep_locked(struct copy_store *store)
+{
+    uint64_t oldest = store->making_segment;
+    for (size_t i = 0; i < store->count; i++) {
+        uint64_t segment_id = store->copies[i]->end.segment_id;
+        oldest = oldest == 0 || segment_id < oldest ? segment_id : oldest;
+    }
+    polarys_log_keep_from(store->db, oldest);
+}
+
 /* Takes the copy at `place` out of the registry. REQUIRES: store->mutex, nobody uses it. */
 static void copy_take_locked(struct copy_store *store, size_t place, struct copy_list *taken)
 {
     SERVICE_ASSERT(place < store->count && store->copies[place]->user_count == 0);
     taken->list[taken->count++] = store->copies[place];
     store->copies[place] = store->copies[--store->count];
+    log_keep_locked(store);
 }
 
 static bool is_expired(const struct copy *copy, uint64_t now_ns)
@@ -171,7 +186,12 @@ static enum polarys_code place_take(struct copy_store *store, uint64_t now_ns,
                             "%zu copies are kept and %zu are being made: at most %d and %d",
                             store->count, store->making_count, COPIES_MAX, COPIES_MAKING_MAX);
     } else {
-        store->making_count++;
+        if (store->making_count++ == 0) {
+            struct polarys_log_position end;
+            polarys_log_durable_position(store->db, &end);
+            store->making_segment = end.segment_id;
+            log_keep_locked(store);
+        }
         *known = store->known;
         store->known = (struct copy_files){0};
     }
@@ -187,10 +207,12 @@ static void place_give(struct copy_store *store, struct copy *copy, struct copy_
     (void)pthread_mutex_lock(&store->mutex);
     SERVICE_ASSERT(store->making_count > 0);
     store->making_count--;
+    store->making_segment = store->making_count == 0 ? 0 : store->making_segment;
     if (copy != NULL) {
         SERVICE_ASSERT(store->count < COPIES_MAX);
         store->copies[store->count++] = copy;
     }
+    log_keep_locked(store);
     if (take_known->count > 0) {
         old = store->known;
         store->known = *take_known;

@@ -3,6 +3,8 @@
  * The copies of the store that are being sent: checkpoints under DATA_DIR/copies, each under a random id, so
  * that one that was interrupted can be gone on with.
  *
+ * The log from the end of a copy on is kept as long as the copy, so that whoever took it can follow from there.
+ *
  * A copy takes no space for files that the store still has; it holds on to those that compaction has replaced
  * meanwhile. So there are few, and none stays for long. What a process left behind goes when the next starts.
  *

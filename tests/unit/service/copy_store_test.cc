@@ -15,6 +15,7 @@
 
 #include "tests/support/temp_dir.h"
 
+#include "engine/engine_log.h"
 #include "service/rpc/copy_store.h"
 
 namespace {
@@ -39,6 +40,8 @@ class CopyStore : public ::testing::Test {
         options.memory_limit = 32 << 20;
         options.wal_segment_bytes = 1 << 20;
         options.disk_reserve_bytes = 1 << 20;
+        options.history_keep_bytes = 1 << 20; /* or the log would be kept for watches */
+        options.history_keep_ms = 1;
         ASSERT_EQ(polarys_db_open(data_.c_str(), &options, &db_, &err_), POLARYS_OK)
             << err_.message;
         ASSERT_EQ(polarys_table_create(db_, nullptr, "t", nullptr, nullptr, &err_), POLARYS_OK);
@@ -54,7 +57,13 @@ class CopyStore : public ::testing::Test {
     }
     void Put(const std::string &key, size_t size)
     {
-        std::string text = "\"" + std::string(size, 'x') + "\"";
+        std::string text = "\"";
+        for (size_t i = 0; i < size; i++) {
+            /* Hardly to be compressed, or the log would stay short. */
+            random_ = random_ * 6364136223846793005u + 1442695040888963407u;
+            text += static_cast<char>('0' + (random_ >> 33) % 70 % 43);
+        }
+        text += "\"";
         polarys_value value = {};
         value.kind = POLARYS_VALUE_JSON;
         value.bytes = Slice(text);
@@ -87,6 +96,7 @@ class CopyStore : public ::testing::Test {
     polarys_error err_ = {};
     polarys_db *db_ = nullptr;
     copy_store *store_ = nullptr;
+    uint64_t random_ = 1;
 };
 
 TEST_F(CopyStore, ListsAllFilesWithTheKeyringLast)
@@ -271,6 +281,40 @@ TEST_F(CopyStore, MakesCopiesThatOpenWithWhatWasWrittenBefore)
         << err_.message;
     polarys_document_release(&document);
     EXPECT_EQ(polarys_db_close(restored, 10000, &err_), POLARYS_OK) << err_.message;
+}
+
+TEST_F(CopyStore, KeepsTheLogBehindACopyAsLongAsTheCopy)
+{
+    copy *made = Make(1);
+    ASSERT_NE(made, nullptr);
+    polarys_log_position end = made->end;
+    auto write_on = [&] {
+        for (int i = 0; i < 60; i++) {
+            Put("n" + std::to_string(i), 100000);
+        }
+        ASSERT_EQ(polarys_db_flush(db_, nullptr, &err_), POLARYS_OK) << err_.message;
+    };
+    for (int i = 0; i < 5; i++) {
+        write_on(); /* several segments, and several times when they could go */
+    }
+    copy_store_release(store_, made, true, 2);
+    polarys_log_reader *reader = nullptr;
+    ASSERT_EQ(polarys_log_reader_open(db_, &end, &reader, &err_), POLARYS_OK) << err_.message;
+    polarys_log_part part = {};
+    bool has_part = false;
+    ASSERT_EQ(polarys_log_reader_next(reader, &part, &has_part, &err_), POLARYS_OK) << err_.message;
+    EXPECT_TRUE(has_part) << "what follows the copy is there";
+    polarys_log_reader_close(reader);
+    EXPECT_LE(polarys_log_earliest_segment(db_), end.segment_id);
+    copy_store_destroy(store_);
+    store_ = nullptr;
+    /* A task after a flush lets go of it. */
+    for (int i = 0; i < 100 && polarys_log_earliest_segment(db_) <= end.segment_id; i++) {
+        write_on();
+    }
+    EXPECT_GT(polarys_log_earliest_segment(db_), end.segment_id);
+    EXPECT_EQ(polarys_log_reader_open(db_, &end, &reader, &err_), POLARYS_LOG_PRUNED);
+    polarys_log_reader_close(reader);
 }
 
 TEST_F(CopyStore, ServesManyThreadsAtOnce)
