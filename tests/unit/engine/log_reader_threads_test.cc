@@ -98,7 +98,8 @@ class LogReaderThreads : public ::testing::Test {
         polarys_error_clear(&err);
         std::string filler(3000, 'x');
         for (int i = 0; i < writes; i++) {
-            polarys_value value = raw_of(std::to_string(i) + filler);
+            std::string text = std::to_string(i) + filler;
+            polarys_value value = raw_of(text);
             polarys_write_options write{};
             write.durability =
                 i % 3 == 0 ? POLARYS_DURABILITY_ASYNC : POLARYS_DURABILITY_LOCAL_SYNC;
@@ -181,7 +182,8 @@ TEST_F(LogReaderThreads, FollowersHaveWhatWasWritten)
     for (std::thread &thread : threads) {
         thread.join();
     }
-    polarys_value value = raw_of("end");
+    std::string text = "end";
+    polarys_value value = raw_of(text);
     polarys_write_result result{};
     ASSERT_EQ(POLARYS_OK, polarys_db_put(primary, nullptr, "t", bytes_of("almost"), &value, nullptr,
                                          &result, &error));
