@@ -388,6 +388,7 @@ static enum polarys_code position_check(struct polarys_db *db,
     return code;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the embedded API names each thing by itself */
 enum polarys_code polarys_slot_create(struct polarys_db *db, const char *name,
                                       enum polarys_slot_kind kind, uint64_t bytes_max,
                                       const struct polarys_log_position *position,
