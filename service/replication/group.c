@@ -100,6 +100,7 @@ static int version_compare(const void *a, const void *b)
     return (left < right) - (left > right);
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): it is stored to, which the check does not see */
 static void raise_to(uint64_t *version, uint64_t to)
 {
     if (to > *version) {
