@@ -107,7 +107,7 @@ struct follower_promotion {
  * Makes this node the primary of `term` (0: the next one) and ends following. Waits. Errors:
  * QUORUM_UNREACHABLE without `allows_loss` when the node that it follows still answers or is known to
  * have more (details `version`, `end_version`); BAD_ARGUMENT (not following, or a term that is not above
- * every one seen); IO.
+ * every one seen); TOO_MANY_CALLS (another promotion is under way); DRAINING; WAIT_TIMEOUT; IO.
  */
 NODISCARD enum polarys_code follower_promote(struct follower *follower, uint64_t term,
                                              bool allows_loss, struct follower_promotion *promotion,

@@ -50,9 +50,11 @@ static enum polarys_code store_promote(struct follower *follower, uint64_t term,
     uint64_t log_term = polarys_db_term(follower->db);
     uint64_t highest = follower->role.term > log_term ? follower->role.term : log_term;
     if (term != 0 && term <= highest) {
-        return polarys_fail(err, POLARYS_BAD_ARGUMENT,
-                            "term %" PRIu64 " is not above the highest that was seen, %" PRIu64,
-                            term, highest);
+        polarys_fail(err, POLARYS_BAD_ARGUMENT,
+                     "term %" PRIu64 " is not above the highest that was seen, %" PRIu64, term,
+                     highest);
+        polarys_error_detail_set(err, "field", "term");
+        return POLARYS_BAD_ARGUMENT;
     }
     term = term == 0 ? highest + 1 : term;
     enum polarys_code code = polarys_replica_promote(follower->db, term, err);
@@ -72,6 +74,10 @@ static enum polarys_code store_promote(struct follower *follower, uint64_t term,
     follower->promotion = promotion;
     follower->highest_term = term;
     (void)pthread_mutex_unlock(&follower->mutex);
+    polarys_log(POLARYS_LOG_WARN, "replica",
+                "promoted on request: primary of term %" PRIu64 ", after version %" PRIu64 "%s",
+                term, promotion.last_version,
+                promotion.lost_versions > 0 ? "; commits of the old primary are lost" : "");
     code = role_write(follower->config->data_dir, &follower->role, err);
     return code == POLARYS_OK
                ? code
@@ -102,11 +108,14 @@ static enum polarys_code promotion_check_locked(struct follower *follower, bool 
     enum follower_state state =
         (enum follower_state)__atomic_load_n(&follower->state, __ATOMIC_ACQUIRE);
     uint64_t applied = polarys_db_version(follower->db);
-    if (state == FOLLOWER_PROMOTED || state == FOLLOWER_ENDED || follower->is_stopping) {
-        return polarys_fail(err, POLARYS_BAD_ARGUMENT, "this node does not follow another");
+    if (state == FOLLOWER_ENDED || follower->is_stopping) {
+        return polarys_fail(err, POLARYS_DRAINING, "the node has stopped following");
+    }
+    if (state == FOLLOWER_PROMOTED) {
+        return polarys_fail(err, POLARYS_BAD_ARGUMENT, "this node was promoted already");
     }
     if (follower->is_promotion_asked) {
-        return polarys_fail(err, POLARYS_BAD_ARGUMENT, "a promotion is under way already");
+        return polarys_fail(err, POLARYS_TOO_MANY_CALLS, "a promotion is under way already");
     }
     if (allows_loss) {
         return POLARYS_OK;

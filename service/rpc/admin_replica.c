@@ -42,27 +42,37 @@ Polarys__V1__ReplicaStatus *admin_replica_fill(const struct server *server,
     return message;
 }
 
+/* A primary already: nothing to do unless another term is asked for. So a lost answer can be asked for again. */
+static enum polarys_code primary_keep(const struct server *server, uint64_t term,
+                                      struct follower_promotion *promotion,
+                                      struct polarys_error *err)
+{
+    *promotion = (struct follower_promotion){.term = polarys_db_term(server->db),
+                                             .last_version = polarys_db_version(server->db)};
+    if (term == 0 || term == promotion->term) {
+        return POLARYS_OK;
+    }
+    polarys_fail(err, POLARYS_BAD_ARGUMENT,
+                 "this node is the primary of term %llu: only a replica gets another",
+                 (unsigned long long)promotion->term);
+    polarys_error_detail_set(err, "field", "term");
+    return POLARYS_BAD_ARGUMENT;
+}
+
 void admin_promote(struct call *call)
 {
     const Polarys__V1__PromoteRequest *request = call->request;
     struct server *server = call->server;
     struct follower_promotion promotion;
-    enum polarys_code code;
-    if (server->follower == NULL) {
-        code = polarys_fail(&call->error, POLARYS_BAD_ARGUMENT,
-                            "this node does not follow another: it is a primary");
-    } else {
-        code = follower_promote(server->follower, request->term, request->allow_data_loss,
-                                &promotion, &call->error);
-    }
+    enum polarys_code code =
+        follower_is_following(server->follower)
+            ? follower_promote(server->follower, request->term, request->allow_data_loss,
+                               &promotion, &call->error)
+            : primary_keep(server, request->term, &promotion, &call->error);
     if (code != POLARYS_OK) {
         call_fail_own(call, code);
         return;
     }
-    polarys_log(POLARYS_LOG_WARN, "replica",
-                "promoted on request: primary of term %llu, after version %llu%s",
-                (unsigned long long)promotion.term, (unsigned long long)promotion.last_version,
-                promotion.lost_versions > 0 ? "; commits of the old primary are lost" : "");
     Polarys__V1__PromoteResponse response = POLARYS__V1__PROMOTE_RESPONSE__INIT;
     Polarys__V1__ResponseHeader header;
     uint8_t token[SERVER_TOKEN_SIZE];

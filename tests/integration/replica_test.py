@@ -265,7 +265,9 @@ def step_refused(primary, replica):
         assert metadata["primary"] == primary.address, metadata
     status, reason, _, _ = refused(replica.manage.Promote, admin_pb2.PromoteRequest(), timeout=30)
     assert reason == "QUORUM_UNREACHABLE", reason
-    assert refused(primary.manage.Promote, admin_pb2.PromoteRequest(), timeout=30)[1] == "BAD_ARGUMENT"
+    assert refused(primary.manage.Promote, admin_pb2.PromoteRequest(term=99), timeout=30)[1] == "BAD_ARGUMENT"
+    assert refused(replica.manage.Promote, admin_pb2.PromoteRequest(term=1, allow_data_loss=True),
+                   timeout=30)[1] == "BAD_ARGUMENT"
     print("writes are refused with the primary's address", flush=True)
 
 

@@ -127,6 +127,18 @@ def log_level(world):
         fails("BAD_ARGUMENT", world.admin.SetLogLevel, admin_pb2.SetLogLevelRequest(level=wrong), field="level")
 
 
+def promote(world):
+    """A node that follows nobody is a primary already; what replicas do is in replica_test.py."""
+    got = world.admin.Promote(admin_pb2.PromoteRequest())
+    check_header(world, got.header)
+    assert got.term == got.header.term > 0 and got.version >= got.header.version and got.lost_versions == 0, got
+    assert world.admin.Promote(admin_pb2.PromoteRequest(term=got.term)).term == got.term
+    request = admin_pb2.PromoteRequest(term=got.term + 7, allow_data_loss=True)
+    fails("BAD_ARGUMENT", world.admin.Promote, request, field="term")
+    status = world.admin.GetStatus(admin_pb2.GetStatusRequest())
+    assert status.role == admin_pb2.NODE_ROLE_PRIMARY and not status.HasField("replica"), status
+
+
 def drain(world):
     """A drained server says so: not healthy, then no calls but those that watch it, with a hint to retry."""
     with World(world.scratch, "drained", world.record) as drained:
@@ -154,4 +166,4 @@ def refusal(world):
     return None
 
 
-CASES = [status, server_info, formats, flush, compact, checkpoint, log_level, drain]
+CASES = [status, server_info, formats, flush, compact, checkpoint, log_level, promote, drain]

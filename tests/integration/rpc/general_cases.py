@@ -62,13 +62,13 @@ REQUESTS = {
     "ReplicationService/TailLog": None,
     "ReplicationService/Bootstrap": None,
     "BackupService/StreamBackup": None,
-    "AdminService/Promote": None,
     "AdminService/GetStatus": admin_pb2.GetStatusRequest(),
     "AdminService/GetServerInfo": admin_pb2.GetServerInfoRequest(),
     "AdminService/Flush": admin_pb2.FlushRequest(),
     "AdminService/Compact": admin_pb2.CompactRequest(table=TABLE),
     "AdminService/Checkpoint": None,
     "AdminService/Drain": None,
+    "AdminService/Promote": admin_pb2.PromoteRequest(),
     "AdminService/SetLogLevel": admin_pb2.SetLogLevelRequest(level=admin_pb2.LOG_LEVEL_INFO),
 }
 # Fields of whose absence the engine's default takes care, or that a method makes itself.

@@ -11,9 +11,10 @@ from polarys.v1 import kv_pb2
 from world import bare, error_of
 
 SERVICES = ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
-            "grpc.reflection.v1alpha.ServerReflection", "polarys.v1.AdminService", "polarys.v1.BulkService",
-            "polarys.v1.KvService", "polarys.v1.QueryService", "polarys.v1.TableService",
-            "polarys.v1.TransactionService", "polarys.v1.WatchService"]
+            "grpc.reflection.v1alpha.ServerReflection", "polarys.v1.AdminService", "polarys.v1.BackupService",
+            "polarys.v1.BulkService", "polarys.v1.KvService", "polarys.v1.QueryService",
+            "polarys.v1.ReplicationService", "polarys.v1.TableService", "polarys.v1.TransactionService",
+            "polarys.v1.WatchService"]
 Status = health_pb2.HealthCheckResponse
 
 
