@@ -162,7 +162,7 @@ def few_at_once(world):
     """Copies that somebody may go on with are not given up for others."""
     with World(world.scratch, "copies", world.record) as other:
         other.table(TABLE)
-        fill(other)
+        fill(other, count=24000)  # more than four streams take unread
         other.admin.Flush(admin_pb2.FlushRequest())
         stub = backup(other)
         streams, lists = [], []
