@@ -69,7 +69,7 @@ test_list_services() {
     local listed
     listed=$(curl_buf --list-services "$base") || return 1
     curl_buf --list-methods "$base" | sort -u >"$scratch/listed" || return 1
-    for service in polarys.v1.{Kv,Bulk,Table,Query,Transaction,Watch,Admin}Service grpc.health.v1.Health; do
+    for service in polarys.v1.{Kv,Bulk,Table,Query,Transaction,Watch,Replication,Backup,Admin}Service grpc.health.v1.Health; do
         grep -qx "$service" <<<"$listed" || { echo "    $service is not listed: $listed"; return 1; }
     done
 }
@@ -259,6 +259,39 @@ test_admin() {
     fails invalid_argument BAD_ARGUMENT polarys.v1.AdminService/SetLogLevel '{}'
 }
 
+test_replication() {
+    local answer end
+    answer=$(call polarys.v1.ReplicationService/Handshake '{"node": "curl"}') || return 1
+    check '(.[0].keyring | @base64d | startswith("PLRSKEYS")) and (.[0].end.segmentId | tonumber) > 0' "$answer" || return 1
+    end=$(jq -c '.end' <<<"$answer")
+    fails invalid_argument BAD_NAME polarys.v1.ReplicationService/Handshake '{"node": "-"}' || return 1
+    call polarys.v1.ReplicationService/CreateSlot '{"slot": "curl"}' >/dev/null || return 1
+    answer=$(call polarys.v1.ReplicationService/ListSlots '{}') || return 1
+    check '[.[0].slots[].name] == ["curl"]' "$answer" || return 1
+    # It has no end either.
+    echo polarys.v1.ReplicationService/TailLog >>"$called"
+    answer=$({ printf '%s' '{"start": {"node": {"node": "curl", "position": '"$end"'}, "slot": "curl", "heartbeatInterval": "0.1s"}}'; sleep 3; } |
+        timeout 3 "$buf" curl --protocol grpc --http2-prior-knowledge --data @- "$base/polarys.v1.ReplicationService/TailLog")
+    check '(.[0].header.storeId | length) > 0 and ([.[].sendTime | select(.)] | length) > 1' "$answer" || return 1
+    call polarys.v1.ReplicationService/DropSlot '{"slot": "curl"}' >/dev/null || return 1
+    fails not_found SLOT_NOT_FOUND polarys.v1.ReplicationService/DropSlot '{"slot": "curl"}' || return 1
+    answer=$(call polarys.v1.AdminService/Promote '{}') || return 1
+    check '(.[0].term | tonumber) > 0' "$answer"
+}
+
+test_copies() {
+    local method node answer
+    for method in ReplicationService/Bootstrap BackupService/StreamBackup; do
+        node=
+        [[ $method == */Bootstrap ]] && node='"node": "curl"'
+        answer=$(call "polarys.v1.$method" "{$node}") || return 1
+        check '([.[0].manifest.files[].path] | contains(["keyring"])) and (.[-1].end.segmentId | tonumber) > 0
+            and ([.[].pieces[]?.data | select(.) | length] | add) > 4000' "$answer" || return 1
+        fails out_of_range CURSOR_EXPIRED "polarys.v1.$method" \
+            "{${node:+$node, }"'"copyId": "MDEyMzQ1Njc4OWFiY2RlZg==", "file": "keyring"}' || return 1
+    done
+}
+
 test_health_and_reflection() {
     local answer version
     answer=$(call grpc.health.v1.Health/Check '{"service": "polarys.v1.KvService"}') || return 1
@@ -310,7 +343,7 @@ test_every_method_was_called() {
 passed=0
 failed=0
 for name in test_list_services test_databases test_tables test_documents \
-    test_indexes_and_queries test_transactions test_watch test_errors test_streams test_admin \
+    test_indexes_and_queries test_transactions test_watch test_errors test_streams test_admin test_replication test_copies \
     test_health_and_reflection test_snippets test_drain test_every_method_was_called; do
     if output=$("$name" 2>&1); then
         passed=$((passed + 1))

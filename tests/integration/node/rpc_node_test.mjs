@@ -22,7 +22,7 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 const source = process.env.POLARYS_SOURCE ?? path.resolve(here, "../../..");
 const build = process.env.POLARYS_BUILD ?? path.join(source, "build");
 const server = process.env.POLARYSD ?? path.join(build, "polarysd");
-const files = ["kv", "bulk", "table", "query", "transaction", "watch", "admin"].map((name) => `polarys/v1/${name}.proto`).concat(
+const files = ["kv", "bulk", "table", "query", "transaction", "watch", "replication", "backup", "admin"].map((name) => `polarys/v1/${name}.proto`).concat(
   ["grpc/health/v1/health.proto", "grpc/reflection/v1/reflection.proto", "grpc/reflection/v1alpha/reflection.proto",
     "google/rpc/status.proto", "google/rpc/error_details.proto"]);
 const definition = loader.loadSync(files, {
@@ -125,7 +125,7 @@ before(async () => {
   address = `127.0.0.1:${port}`;
   const polarys = protos.polarys.v1;
   for (const name of ["KvService", "BulkService", "TableService", "QueryService", "TransactionService", "WatchService",
-    "AdminService"]) {
+    "ReplicationService", "BackupService", "AdminService"]) {
     clients[name] = new polarys[name](address, grpc.credentials.createInsecure());
   }
   clients.Health = new protos.grpc.health.v1.Health(address, grpc.credentials.createInsecure());
@@ -444,6 +444,42 @@ test("the server tells how it does and does what it is told", async () => {
   assert.equal(wrong.BadRequest.field_violations[0].field, "directory");
   const level = await call("AdminService", "SetLogLevel", { level: "LOG_LEVEL_WARN" });
   assert.equal(level.previous_level, "LOG_LEVEL_INFO");
+});
+
+test("the log can be followed, slot by slot", async () => {
+  const hello = await call("ReplicationService", "Handshake", { node: "node" });
+  checkHeader(hello);
+  assert.equal(hello.keyring.subarray(0, 8).toString(), "PLRSKEYS");
+  checkHeader(await call("ReplicationService", "CreateSlot", { slot: "node" }));
+  const tail = open("ReplicationService", "TailLog");
+  tail.on("error", () => {});
+  const first = new Promise((resolve) => { tail.once("data", resolve); });
+  tail.write({ start: { node: { node: "node", position: hello.end }, slot: "node", is_decoded: true } });
+  checkHeader(await first);
+  const found = new Promise((resolve) => {
+    tail.on("data", (message) => message.commits.forEach((commit) => commit.changes.forEach((change) => {
+      if (change.table === "node" && change.key.toString() === "followed") resolve(change);
+    })));
+  });
+  await call("KvService", "Put", { table: "node", key: Buffer.from("followed"), value: { json: "[1]" } });
+  assert.equal((await found).put.value.json, "[1]");
+  tail.cancel();
+  const { slots } = await call("ReplicationService", "ListSlots", {});
+  assert.deepEqual(slots.map((each) => each.name), ["node"]);
+  checkHeader(await call("ReplicationService", "DropSlot", { slot: "node" }));
+  await fails("NOT_FOUND", "SLOT_NOT_FOUND", call("ReplicationService", "DropSlot", { slot: "node" }));
+  assert.ok(BigInt((await call("AdminService", "Promote", {})).term) > 0n);
+});
+
+test("copies of the store come whole", async () => {
+  for (const [service, method, request] of [["ReplicationService", "Bootstrap", { node: "node" }],
+    ["BackupService", "StreamBackup", {}]]) {
+    const messages = await read(open(service, method, request));
+    const { files: listedFiles } = messages[0].manifest;
+    const sent = new Set(messages.flatMap((each) => each.pieces.map((piece) => piece.path)));
+    assert.deepEqual(listedFiles.map((each) => each.path).filter((each) => !sent.has(each)), []);
+    assert.ok(sent.has("keyring") && BigInt(messages.at(-1).end.segment_id) > 0n);
+  }
 });
 
 test("health and both reflections answer", async () => {
