@@ -140,10 +140,10 @@ static bool field_take(struct wire *wire, struct polarysdb_message *message, uns
 bool polarysdb_message_read(const uint8_t *bytes, size_t size, struct polarysdb_message *message,
                             const char **why)
 {
+    POLARYS_ASSERT(bytes != NULL && why != NULL);
     struct wire wire = {bytes, bytes + size};
     unsigned seen = 0;
 
-    POLARYS_ASSERT(bytes != NULL && why != NULL);
     memset(message, 0, sizeof(*message));
     while (wire.at < wire.end) {
         if (!field_take(&wire, message, &seen, why)) {

@@ -174,7 +174,11 @@ static enum cli_status field_read(const struct transact_reader *reader, struct t
         return part_wrong(reader, "\"field\" goes with \"equals\"");
     }
     if (status == CLI_DONE) {
-        part->json = strndup(member.value, member.value_size);
+        part->json = malloc(member.value_size + 1);
+        if (part->json != NULL) {
+            memcpy(part->json, member.value, member.value_size);
+            part->json[member.value_size] = '\0';
+        }
         part->write.precondition = POLARYS_CLIENT_FIELD_EQUALS;
         part->write.precondition_field = part->path;
         part->write.precondition_json = part->json;

@@ -177,7 +177,7 @@ enum polarys_code copy_files_remove(const char *dir, struct polarys_error *err)
 
 long copy_files_find(const struct copy_files *files, struct polarys_slice path)
 {
-    struct copy_file wanted;
+    struct copy_file wanted = {.size = 0};
     if (path.size == 0 || path.size >= sizeof(wanted.path) || files->count == 0 ||
         memchr(path.data, '\0', path.size) != NULL) {
         return -1;
