@@ -7,7 +7,7 @@ import time
 
 import grpc
 
-from polarys.v1 import admin_pb2, common_pb2, kv_pb2, replication_pb2, replication_pb2_grpc, table_pb2
+from polarys.v1 import admin_pb2, bulk_pb2, common_pb2, kv_pb2, replication_pb2, replication_pb2_grpc, table_pb2
 
 from world import World, check_failure, check_header, decode, duration, error_of, fails, until
 
@@ -251,6 +251,8 @@ def quorum(first):
             stable = world.get(TABLE, b"q").header.stable_version
             failure = fails("QUORUM_TIMEOUT", put, common_pb2.DURABILITY_QUORUM, timeout=2, metadata={"version": None})
             version = int(failure.metadata["version"])
+            opening = bulk_pb2.WriteRequest(open=bulk_pb2.WriteOpen(table=TABLE, durability=common_pb2.DURABILITY_QUORUM))
+            fails("BAD_ARGUMENT", world.bulk.Write, iter([opening]), field="open.durability")
             got = world.get(TABLE, b"q")
             assert got.version == version and got.header.stable_version == stable < version, got
             _, end = feed.pieces(version)
