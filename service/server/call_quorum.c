@@ -9,6 +9,7 @@
 #include "service/server/call.h"
 #include "service/server/check.h"
 #include "service/server/server.h"
+#include "service/server/worker.h"
 
 static bool quorum_has(const struct call *call)
 {
@@ -44,7 +45,9 @@ static void quorum_look(struct call *call)
         return;
     }
     bool is_stopping = server_phase_get(call->server) >= SERVER_STOPPING;
-    if (!call_is_late(call) && !call_is_cancelled(call) && !is_stopping) {
+    /* Where too many wait, call_wait would say that the call was refused; this write was made. */
+    bool has_room = call->worker->waiting_count < WORKER_WAITING_MAX;
+    if (has_room && !call_is_late(call) && !call_is_cancelled(call) && !is_stopping) {
         call_wait(call, quorum_look);
         return;
     }
