@@ -7,39 +7,11 @@
  */
 #include "service/replication/group.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/replication/group_internal.h"
 #include "service/server/check.h"
-
-struct group_member {
-    char name[POLARYS_NAME_BYTES_MAX + 1];
-    uint32_t tail_count; /* under way */
-    bool has_slot;
-    uint64_t durable_version;
-    uint64_t applied_version;
-};
-
-struct group_tail {
-    struct group_member *member; /* NULL: not counted */
-};
-
-struct group {
-    struct polarys_db *db;
-
-    /* Atomic; written with the mutex held. */
-    uint64_t stable_version;
-    uint64_t applied_version;
-    uint32_t quorum;
-
-    pthread_mutex_t mutex;
-    /* Guarded by mutex. */
-    uint32_t tail_count;
-    uint32_t node_count;
-    size_t member_count;
-    struct group_member members[GROUP_MEMBERS_MAX]; /* never moved: a free one has no name */
-};
 
 enum polarys_code group_create(struct polarys_db *db, struct group **out, struct polarys_error *err)
 {
@@ -60,7 +32,7 @@ void group_destroy(struct group *group)
     if (group == NULL) {
         return;
     }
-    SERVICE_ASSERT(group->tail_count == 0);
+    SERVICE_ASSERT(group->tail_count == 0 && group->waiter_count == 0);
     (void)pthread_mutex_destroy(&group->mutex);
     free(group);
 }
@@ -166,7 +138,7 @@ enum polarys_code group_join(struct group *group, const char *name, bool is_coun
         tail->member->tail_count++;
         members_count(group);
     }
-    (void)pthread_mutex_unlock(&group->mutex);
+    group_unlock(group);
     if (is_full) {
         free(tail);
         return polarys_fail(err, POLARYS_TOO_MANY_CALLS, "%d tails of the log are under way",
@@ -189,7 +161,7 @@ void group_leave(struct group *group, struct group_tail *tail)
         tail->member->tail_count--;
         members_count(group);
     }
-    (void)pthread_mutex_unlock(&group->mutex);
+    group_unlock(group);
     free(tail);
 }
 
@@ -208,7 +180,7 @@ void group_ack(struct group *group, struct group_tail *tail, uint64_t durable_ve
     if (is_news) {
         versions_count(group);
     }
-    (void)pthread_mutex_unlock(&group->mutex);
+    group_unlock(group);
 }
 
 static bool has_replica_slot(const struct polarys_slot_info *infos, size_t count, const char *name)
@@ -239,7 +211,7 @@ void group_slots_changed(struct group *group)
         }
     }
     members_count(group);
-    (void)pthread_mutex_unlock(&group->mutex);
+    group_unlock(group);
 }
 
 /* With nobody to ask, what is durable here is what a quorum has. */

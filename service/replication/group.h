@@ -18,6 +18,7 @@ extern "C" {
 enum {
     GROUP_TAILS_MAX = 256,                                       /* tails under way, of all kinds */
     GROUP_MEMBERS_MAX = 2 * GROUP_TAILS_MAX + POLARYS_SLOTS_MAX, /* that are remembered */
+    GROUP_WAITERS_MAX = 65536,                                   /* for a version, at once */
 };
 
 struct group;
@@ -44,6 +45,30 @@ void group_slots_changed(struct group *group);
 uint64_t group_stable_version(struct group *group);
 /* The same of what can be read on q members. */
 uint64_t group_applied_version(struct group *group);
+
+enum group_wait_state {
+    GROUP_HAS,     /* the quorum has it: the waiter is not needed */
+    GROUP_WAITS,   /* wake is called once, or the wait cancelled */
+    GROUP_IS_FULL, /* GROUP_WAITERS_MAX wait already */
+};
+
+/* Who waits for a version; in the memory of who waits. */
+struct group_waiter {
+    uint64_t version;
+    bool is_applied; /* readable there, not only durable */
+    /* Called from the thread that brings the news, with nothing locked; must not block. */
+    void (*wake)(struct group_waiter *waiter);
+
+    /* Of the group. */
+    struct group_waiter *next;
+    struct group_waiter *previous;
+    bool is_queued;
+};
+
+/* Waits for a version that is durable here. Any thread. */
+enum group_wait_state group_wait(struct group *group, struct group_waiter *waiter);
+/* True when it was waiting, and is not any more; false when wake was called or is about to be. Any thread. */
+bool group_wait_cancel(struct group *group, struct group_waiter *waiter);
 
 /* N and q as they are now. */
 struct group_size {

@@ -80,12 +80,13 @@ void bulk_batch_take(struct bulk_stream *stream, const Polarys__V1__WriteBatch *
     struct call *call = stream->call;
     SERVICE_ASSERT(!stream->is_committing);
     if (batch->number != 0 && batch->number <= stream->last_number) {
-        bulk_answer_add(stream, bulk_answer_committed(batch->number, stream->last_version));
+        bulk_answer_add(stream, bulk_answer_committed(batch->number, stream->last_version),
+                        stream->last_version);
         return;
     }
     struct polarys_error err = POLARYS_ERROR_INIT;
     if (batch_fill(stream, batch, &err) != POLARYS_OK) {
-        bulk_answer_add(stream, bulk_answer_refused(batch->number, &err));
+        bulk_answer_add(stream, bulk_answer_refused(batch->number, &err), 0);
         return;
     }
     stream->number = batch->number;

@@ -5,30 +5,11 @@
  * and posts.
  */
 #include "service/replication/follower.h"
-#include "service/replication/group.h"
 #include "service/rpc/bulk_stream.h"
 #include "service/rpc/operation.h"
 #include "service/server/check.h"
 #include "service/server/dispatch.h"
 #include "service/server/server.h"
-
-/* Batches are acknowledged when they are durable here; where a quorum is more than that, it is not promised. */
-static enum polarys_code quorum_refuse(const struct call *call, Polarys__V1__Durability durability,
-                                       struct polarys_error *err)
-{
-    struct group_size size;
-    bool is_quorum = durability == POLARYS__V1__DURABILITY__DURABILITY_QUORUM ||
-                     durability == POLARYS__V1__DURABILITY__DURABILITY_QUORUM_APPLIED;
-    group_size_get(call->server->group, &size);
-    if (!is_quorum || size.quorum == 0) {
-        return POLARYS_OK;
-    }
-    polarys_fail(err, POLARYS_BAD_ARGUMENT,
-                 "`open.durability`: a bulk write waits for no quorum: use BatchWrite, or read at "
-                 "`stable` afterwards");
-    polarys_error_detail_set(err, "field", "open.durability");
-    return POLARYS_BAD_ARGUMENT;
-}
 
 static enum polarys_code names_take(struct call *call, const Polarys__V1__WriteOpen *open,
                                     struct polarys_error *err)
@@ -51,7 +32,7 @@ static enum polarys_code names_take(struct call *call, const Polarys__V1__WriteO
     if (code == POLARYS_OK) {
         code = dispatch_durability_take(call, (int)open->durability, err);
     }
-    return code == POLARYS_OK ? quorum_refuse(call, open->durability, err) : code;
+    return code;
 }
 
 /* On an executor thread: the table, and what the session has committed. */
@@ -132,7 +113,8 @@ static void open_end(struct bulk_stream *stream)
     if (stream->phase == BULK_OPENING) {
         stream->phase = BULK_RUNS;
     }
-    bulk_answer_add(stream, bulk_answer_opened(stream));
+    /* It says what need not be sent again, so the quorum has to have that too. */
+    bulk_answer_add(stream, bulk_answer_opened(stream), stream->last_version);
 }
 
 void bulk_open_continue(struct bulk_stream *stream)

@@ -17,7 +17,7 @@ extern "C" {
 
 enum {
     BULK_QUEUE_MAX = 256,  /* batches received and not begun */
-    BULK_ANSWERS_MAX = 64, /* answers ready and not taken by the transport */
+    BULK_ANSWERS_MAX = 64, /* answers that wait for the quorum, or for the transport to take them */
 };
 
 enum bulk_phase {
@@ -63,7 +63,8 @@ struct bulk_stream {
     uint64_t last_number; /* committed */
     uint64_t last_version;
 
-    grpc_slice answers[BULK_ANSWERS_MAX]; /* oldest first */
+    grpc_slice answers[BULK_ANSWERS_MAX];       /* oldest first */
+    uint64_t answer_versions[BULK_ANSWERS_MAX]; /* the quorum has to have it first; 0: none */
     size_t answer_first;
     size_t answer_count;
 };
@@ -84,7 +85,9 @@ void bulk_open_continue(struct bulk_stream *stream);
 void bulk_batch_take(struct bulk_stream *stream, const Polarys__V1__WriteBatch *batch);
 /* The stream will end with `err`. */
 void bulk_fail(struct bulk_stream *stream, enum polarys_code code);
-void bulk_answer_add(struct bulk_stream *stream, grpc_slice take_answer);
+/* Answers go out in order; with `version` not 0 this one, where the stream's durability is that of a quorum, when the
+ * quorum has the version. */
+void bulk_answer_add(struct bulk_stream *stream, grpc_slice take_answer, uint64_t version);
 
 #ifdef __cplusplus
 }

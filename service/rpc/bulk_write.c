@@ -5,7 +5,9 @@
  * possible then.
  *
  * What is held for one client is bounded: by the window for batches, by BULK_ANSWERS_MAX for
- * answers. Past either, the stream stops reading and HTTP/2 holds the client back.
+ * answers. Past either, the stream stops reading and HTTP/2 holds the client back. At the durability
+ * of a quorum an answer waits until the quorum has its batch, while the batches behind it are
+ * committed.
  */
 #include <stdlib.h>
 
@@ -20,11 +22,12 @@ void bulk_fail(struct bulk_stream *stream, enum polarys_code code)
     stream->phase = BULK_FAILED;
 }
 
-void bulk_answer_add(struct bulk_stream *stream, grpc_slice take_answer)
+void bulk_answer_add(struct bulk_stream *stream, grpc_slice take_answer, uint64_t version)
 {
     SERVICE_ASSERT(stream->answer_count < BULK_ANSWERS_MAX);
     size_t place = (stream->answer_first + stream->answer_count) % BULK_ANSWERS_MAX;
     stream->answers[place] = take_answer;
+    stream->answer_versions[place] = stream->call->quorum == CALL_QUORUM_NONE ? 0 : version;
     stream->answer_count++;
 }
 
@@ -38,16 +41,56 @@ static void answer_sent(struct call *call, bool is_ok)
     bulk_pump(stream);
 }
 
-static void answers_send(struct bulk_stream *stream)
+static grpc_slice answer_take(struct bulk_stream *stream)
 {
-    if (stream->is_sending || stream->answer_count == 0) {
-        return;
-    }
+    SERVICE_ASSERT(stream->answer_count > 0);
     grpc_slice answer = stream->answers[stream->answer_first];
     stream->answer_first = (stream->answer_first + 1) % BULK_ANSWERS_MAX;
     stream->answer_count--;
+    return answer;
+}
+
+static void quorum_woken(struct call *call, bool is_ok)
+{
+    (void)is_ok;
+    call->is_waiting_quorum = false;
+    bulk_pump(call->state);
+}
+
+/* Whether the oldest answer may go out; if not, the stream is woken when it may. */
+static bool answer_is_due(struct bulk_stream *stream)
+{
+    struct call *call = stream->call;
+    uint64_t version = stream->answer_versions[stream->answer_first];
+    if (version == 0) {
+        return true;
+    }
+    if (call->is_waiting_quorum || stream->phase == BULK_FAILED) {
+        return false;
+    }
+    /* Where too many wait the next tick asks again. */
+    return call_quorum_wait(call, version, quorum_woken) == GROUP_HAS;
+}
+
+static void answers_send(struct bulk_stream *stream)
+{
+    if (stream->is_sending || stream->answer_count == 0 || !answer_is_due(stream)) {
+        return;
+    }
+    grpc_slice answer = answer_take(stream);
     stream->is_sending = true;
-    call_send(stream->call, answer, stream->answer_count > 0, answer_sent);
+    /* More follows at once only where nothing is to be waited for. */
+    bool has_more = stream->answer_count > 0 && stream->answer_versions[stream->answer_first] == 0;
+    call_send(stream->call, answer, has_more, answer_sent);
+}
+
+/* A stream that failed acknowledges nothing any more that a quorum was to have. */
+static void answers_drop(struct bulk_stream *stream)
+{
+    call_quorum_cancel(stream->call);
+    while (stream->answer_count > 0 && !answer_is_due(stream)) {
+        grpc_slice_unref(answer_take(stream));
+    }
 }
 
 static void message_received(struct call *call, bool is_ok)
@@ -153,10 +196,28 @@ static void commit_take(struct bulk_stream *stream)
     if (stream->code == POLARYS_OK) {
         stream->last_number = stream->number;
         stream->last_version = stream->version;
-        bulk_answer_add(stream, bulk_answer_committed(stream->number, stream->version));
+        bulk_answer_add(stream, bulk_answer_committed(stream->number, stream->version),
+                        stream->version);
     } else {
-        bulk_answer_add(stream, bulk_answer_refused(stream->number, &stream->commit_error));
+        bulk_answer_add(stream, bulk_answer_refused(stream->number, &stream->commit_error), 0);
     }
+}
+
+/* The call's time is over. */
+static enum polarys_code late_fail(const struct bulk_stream *stream, struct polarys_error *err)
+{
+    if (!stream->call->is_waiting_quorum) {
+        return polarys_fail(err, POLARYS_WAIT_TIMEOUT,
+                            "the call's time is over: resume the session after the last number "
+                            "acknowledged");
+    }
+    uint64_t version = stream->answer_versions[stream->answer_first];
+    (void)polarys_fail(err, POLARYS_QUORUM_TIMEOUT,
+                       "version %llu is durable here, but not on a quorum yet: resume the session "
+                       "after the last number acknowledged",
+                       (unsigned long long)version);
+    polarys_error_detail_set(err, "version", "%llu", (unsigned long long)version);
+    return POLARYS_QUORUM_TIMEOUT;
 }
 
 /* What ends the stream from outside; REQUIRES: not failed yet. */
@@ -177,10 +238,7 @@ static void surroundings_look(struct bulk_stream *stream)
                                        "the server stops: resume the session after the last number "
                                        "acknowledged"));
     } else if (call_is_late(call)) {
-        bulk_fail(stream,
-                  polarys_fail(err, POLARYS_WAIT_TIMEOUT,
-                               "the call's time is over: resume the session after the last number "
-                               "acknowledged"));
+        bulk_fail(stream, late_fail(stream, err));
     }
 }
 
@@ -237,6 +295,9 @@ void bulk_pump(struct bulk_stream *stream)
         bulk_open_continue(stream);
     }
     messages_handle(stream);
+    if (stream->phase == BULK_FAILED) {
+        answers_drop(stream);
+    }
     if (end_try(stream)) {
         return;
     }
@@ -247,6 +308,9 @@ void bulk_pump(struct bulk_stream *stream)
 static void stream_tick(struct call *call, uint64_t now_ns)
 {
     (void)now_ns;
+    if (call->is_waiting_quorum && call->end_ns != 0) {
+        worker_tick_by(call->worker, call->end_ns);
+    }
     bulk_pump(call->state);
 }
 
@@ -274,9 +338,8 @@ static void stream_released(struct call *call)
         grpc_byte_buffer_destroy(stream->queue[stream->queue_first]);
         stream->queue_first = (stream->queue_first + 1) % BULK_QUEUE_MAX;
     }
-    for (; stream->answer_count > 0; stream->answer_count--) {
-        grpc_slice_unref(stream->answers[stream->answer_first]);
-        stream->answer_first = (stream->answer_first + 1) % BULK_ANSWERS_MAX;
+    while (stream->answer_count > 0) {
+        grpc_slice_unref(answer_take(stream));
     }
     free(stream);
 }

@@ -24,7 +24,8 @@ struct call *call_create(struct worker *worker)
     call->worker = worker;
     call->server = worker->server;
     struct call_event *events[] = {&call->on_request, &call->on_close,  &call->on_read,
-                                   &call->on_write,   &call->on_finish, &call->on_post};
+                                   &call->on_write,   &call->on_finish, &call->on_post,
+                                   &call->on_quorum};
     for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
         events[i]->call = call;
     }

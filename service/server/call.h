@@ -17,6 +17,7 @@
 #include "engine/engine.h"
 #include "engine/engine_txn.h"
 #include "service/proto/arena.h"
+#include "service/replication/group.h"
 #include "service/rpc/method.h"
 
 #ifdef __cplusplus
@@ -62,12 +63,14 @@ struct call {
     bool is_token_foreign;   /* at_least is of a history that this follower may still come to */
     struct polarys_write_options write_options;
     enum call_quorum quorum;
-    uint64_t commit_version;  /* of the write, for the quorum; 0: not known */
-    grpc_slice held;          /* the answer, when is_held */
-    bool is_held;             /* until the quorum has it */
-    const char *field_hint;   /* the field that an error of the engine is about; may be NULL */
-    struct polarys_slice key; /* for messages; may be empty */
-    const char *part;         /* the same: an index or a transaction's id; may be NULL */
+    uint64_t commit_version;    /* of the write, for the quorum; 0: not known */
+    grpc_slice held;            /* the answer, when is_held */
+    bool is_held;               /* until the quorum has it */
+    struct group_waiter waiter; /* for the quorum */
+    bool is_waiting_quorum;     /* of the worker: on_quorum is still to come */
+    const char *field_hint;     /* the field that an error of the engine is about; may be NULL */
+    struct polarys_slice key;   /* for messages; may be empty */
+    const char *part;           /* the same: an index or a transaction's id; may be NULL */
 
     /* The transaction that it is part of. Filled by the dispatcher, but where the method does it. */
     struct polarys_txn *txn; /* NULL: none; a reference, given back when the call is pooled */
@@ -94,6 +97,7 @@ struct call {
     struct call_event on_write;
     struct call_event on_finish;
     struct call_event on_post;
+    struct call_event on_quorum;
     grpc_byte_buffer *received; /* by call_receive */
     grpc_slice status_text;
     grpc_slice status_details;
@@ -194,6 +198,14 @@ void call_submit_done(void *call, enum polarys_code code, const struct polarys_w
 bool call_quorum_hold(struct call *call, grpc_slice take_message);
 /* Forgets it; before the call is pooled. */
 void call_quorum_release(struct call *call);
+/* On the worker: with GROUP_WAITS `fire` runs there once, when the quorum that call->quorum names has `version`; the call
+ * stays alive until then, or until it is cancelled. REQUIRES: it does not wait already. */
+enum group_wait_state call_quorum_wait(struct call *call, uint64_t version,
+                                       void (*fire)(struct call *call, bool is_ok));
+/* On the worker: waits no longer; `fire` may come all the same when it was on its way. */
+void call_quorum_cancel(struct call *call);
+/* Any thread: puts the tag of an event, which `pending` counts already, into the worker's queue. */
+void call_event_post(struct call *call, struct call_event *event);
 
 /* Of the queue: `pending` counts tags that have not come back. For the worker. */
 void call_event_done(struct call *call);

@@ -266,6 +266,14 @@ void call_post(struct call *call)
     }
 }
 
+void call_event_post(struct call *call, struct call_event *event)
+{
+    grpc_call *handle = call->handle;
+    handoff_release(event);
+    grpc_call_error error = grpc_call_start_batch(handle, NULL, 0, event, NULL);
+    SERVICE_ASSERT(error == GRPC_CALL_OK);
+}
+
 void call_submit_done(void *context, enum polarys_code code,
                       const struct polarys_write_result *result, const struct polarys_error *err)
 {

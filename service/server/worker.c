@@ -157,15 +157,24 @@ static void waiting_look(struct worker *worker)
     }
 }
 
+void worker_tick_by(struct worker *worker, uint64_t at_ns)
+{
+    uint64_t soonest_ns = timing_now_ns() + (uint64_t)WORKER_WAIT_MS * TIMING_NS_PER_MS;
+    uint64_t wanted_ns = at_ns > soonest_ns ? at_ns : soonest_ns;
+    if (wanted_ns < worker->tick_ns) {
+        worker->tick_ns = wanted_ns;
+    }
+}
+
 static void tick(struct worker *worker, uint64_t now_ns)
 {
+    worker->tick_ns = now_ns + (uint64_t)WORKER_TICK_MS * TIMING_NS_PER_MS;
     for (struct call *call = worker->streams; call != NULL;) {
         struct call *next = call->stream_next;
         SERVICE_ASSERT(call->tick != NULL);
         call->tick(call, now_ns);
         call = next;
     }
-    worker->tick_ns = now_ns + (uint64_t)WORKER_TICK_MS * TIMING_NS_PER_MS;
     /* A write that an executor thread prepared may have been queued while we slept. */
     worker->has_submitted |= polarys_db_drive(worker->server->db, 1);
 }
@@ -185,7 +194,10 @@ static gpr_timespec deadline_get(struct worker *worker)
     if (worker->waiting != NULL) {
         return deadline_in((uint64_t)WORKER_WAIT_MS * TIMING_NS_PER_MS);
     }
-    return deadline_in((uint64_t)WORKER_TICK_MS * TIMING_NS_PER_MS);
+    uint64_t now_ns = timing_now_ns();
+    uint64_t most_ns = (uint64_t)WORKER_TICK_MS * TIMING_NS_PER_MS;
+    uint64_t left_ns = worker->tick_ns > now_ns ? worker->tick_ns - now_ns : 0;
+    return deadline_in(left_ns < most_ns ? left_ns : most_ns);
 }
 
 static void between_events(struct worker *worker)

@@ -69,6 +69,8 @@ void worker_call_wait(struct worker *worker, struct call *call);
 /* Streams that want a tick. */
 void worker_stream_add(struct worker *worker, struct call *call);
 void worker_stream_remove(struct worker *worker, struct call *call);
+/* Has the streams ticked at `at_ns` already, should that be earlier; never twice within WORKER_WAIT_MS. */
+void worker_tick_by(struct worker *worker, uint64_t at_ns);
 /* Keeps one more call of the method requested. */
 void worker_request(struct worker *worker, const struct method *method);
 

@@ -3,6 +3,7 @@
 import os
 import queue
 import struct
+import threading
 import time
 
 import grpc
@@ -251,8 +252,6 @@ def quorum(first):
             stable = world.get(TABLE, b"q").header.stable_version
             failure = fails("QUORUM_TIMEOUT", put, common_pb2.DURABILITY_QUORUM, timeout=2, metadata={"version": None})
             version = int(failure.metadata["version"])
-            opening = bulk_pb2.WriteRequest(open=bulk_pb2.WriteOpen(table=TABLE, durability=common_pb2.DURABILITY_QUORUM))
-            fails("BAD_ARGUMENT", world.bulk.Write, iter([opening]), field="open.durability")
             got = world.get(TABLE, b"q")
             assert got.version == version and got.header.stable_version == stable < version, got
             _, end = feed.pieces(version)
@@ -267,6 +266,80 @@ def quorum(first):
             feed.ack(end, applied=version + 1)
             assert held.result().version == version + 1, held
         put(common_pb2.DURABILITY_QUORUM)  # nobody follows any more, and nobody has a slot
+
+
+class Bulk:
+    """A bulk stream at the durability of a quorum, a message at a time."""
+
+    def __init__(self, world, timeout=20, durability=common_pb2.DURABILITY_QUORUM, **resumed):
+        self.outbox, self.inbox = queue.Queue(), queue.Queue()
+        self.stream = world.bulk.Write(iter(self.outbox.get, None), timeout=timeout)
+        self.outbox.put(bulk_pb2.WriteRequest(open=bulk_pb2.WriteOpen(table=TABLE, durability=durability, **resumed)))
+        threading.Thread(target=self.listen, daemon=True).start()
+
+    def listen(self):
+        try:
+            for answer in self.stream:
+                self.inbox.put(answer)
+            self.inbox.put(None)
+        except Exception as error:  # pylint: disable=broad-except
+            self.inbox.put(error)
+
+    def send(self, number):
+        records = [bulk_pb2.BulkRecord(key=b"bulk-%d" % number, value=common_pb2.Value(json=str(number)))]
+        self.outbox.put(bulk_pb2.WriteRequest(batch=bulk_pb2.WriteBatch(number=number, records=records)))
+
+    def answer(self, timeout=20):
+        answer = self.inbox.get(timeout=timeout)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def is_silent(self):
+        time.sleep(0.3)
+        return self.inbox.empty()
+
+
+def is_there(world, key):
+    return len(world.kv.BatchGet(kv_pb2.BatchGetRequest(table=TABLE, keys=[key])).missing_keys) == 0
+
+
+def quorum_bulk(first):
+    """A bulk stream acknowledges each batch when the quorum has it, in order, also what it resumes; many are under way."""
+    with World(first.scratch, "quorum-bulk", first.record) as world:
+        setup(world)
+        begin = end_of(world)
+        early = Bulk(world)  # opened before anybody follows
+        session = early.answer().opened.session_id
+        early.send(1)
+        assert early.answer().ack.version > 0
+        with Feed(world, node={"position": begin}) as feed:
+            next(feed)
+            for number in range(2, 90):
+                early.send(number)
+            assert early.is_silent(), "acknowledged without a quorum"
+            until(lambda: is_there(world, b"bulk-60"), "batches are committed while others wait")
+            version = world.get(TABLE, b"bulk-60").version
+            _, end = feed.pieces(version)
+            feed.ack(end)
+            numbers = [early.answer().ack.number for _ in range(2, 61)]
+            assert numbers == list(range(2, 61)), numbers
+            until(lambda: is_there(world, b"bulk-89"), "the last batch")
+            late = Bulk(world, timeout=3, session_id=session, last_acked_number=60)
+            fails("CURSOR_EXPIRED", lambda: [early.answer() for _ in range(90)])
+            assert late.is_silent(), "resumed with batches that no quorum has"
+            failure = fails("QUORUM_TIMEOUT", late.answer, metadata={"version": None})
+            version = int(failure.metadata["version"])
+            assert version > world.get(TABLE, b"bulk-60").version, failure
+            applied = Bulk(world, durability=common_pb2.DURABILITY_QUORUM_APPLIED, session_id=session)
+            _, end = feed.pieces(version)
+            feed.ack(end)
+            assert applied.is_silent(), "durable there, but not applied"
+            feed.ack(end, applied=version)
+            opened = applied.answer().opened
+            assert opened.last_number == 89, opened
+            applied.outbox.put(bulk_pb2.WriteRequest(close=bulk_pb2.WriteClose()))
+            assert applied.answer().closed.last_number == opened.last_number
 
 
 def refused_tails(world):
@@ -380,5 +453,5 @@ def pruned(first):
             feed.fails("LOG_PRUNED", metadata={"earliest_segment": None})
 
 
-CASES = [introduction, slots, sealed, large_frames, heartbeats, acknowledged, quorum, refused_tails, decoded, decoded_large,
+CASES = [introduction, slots, sealed, large_frames, heartbeats, acknowledged, quorum, quorum_bulk, refused_tails, decoded, decoded_large,
          pruned]

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the group share: group.c (counting), group_wait.c (who waits for a version). */
+#ifndef SERVICE_REPLICATION_GROUP_INTERNAL_H
+#define SERVICE_REPLICATION_GROUP_INTERNAL_H
+
+#include <pthread.h>
+
+#include "service/replication/group.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct group_member {
+    char name[POLARYS_NAME_BYTES_MAX + 1];
+    uint32_t tail_count; /* under way */
+    bool has_slot;
+    uint64_t durable_version;
+    uint64_t applied_version;
+};
+
+struct group_tail {
+    struct group_member *member; /* NULL: not counted */
+};
+
+/* Those who wait for a version, the lowest first. */
+struct group_queue {
+    struct group_waiter *first;
+    struct group_waiter *last;
+};
+
+struct group {
+    struct polarys_db *db;
+
+    /* Atomic; written with the mutex held. */
+    uint64_t stable_version;
+    uint64_t applied_version;
+    uint32_t quorum;
+
+    pthread_mutex_t mutex;
+    /* Guarded by mutex. */
+    uint32_t tail_count;
+    uint32_t node_count;
+    size_t waiter_count;
+    struct group_queue durable_waiters;
+    struct group_queue applied_waiters;
+    size_t member_count;
+    struct group_member members[GROUP_MEMBERS_MAX]; /* never moved: a free one has no name */
+};
+
+/* Ends the use of the mutex, then wakes those whose version has come. REQUIRES: the mutex. */
+void group_unlock(struct group *group);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
