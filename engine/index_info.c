@@ -124,6 +124,16 @@ enum polarys_code db_index_find(struct polarys_db *db, const char *database, con
     return code;
 }
 
+/* READY is the last state of an index before it is dropped, so what is known of one version holds until then. */
+bool db_index_is_known_ready(struct polarys_db *db, const struct catalog *catalog,
+                             const struct index_definition *index, uint64_t version)
+{
+    uint64_t ready_version = __atomic_load_n(&index->ready_version, __ATOMIC_RELAXED);
+    POLARYS_ASSERT(index->state == INDEX_READY);
+    return ready_version != 0 && version >= ready_version &&
+           catalog->version >= commit_announced_schema_version(db->commit);
+}
+
 enum polarys_code db_index_was_ready(struct polarys_db *db, const struct index_definition *index,
                                      uint64_t version, unsigned tree_flags, bool *is_ready,
                                      struct polarys_error *err)

@@ -34,4 +34,11 @@ NODISCARD enum polarys_code db_index_was_ready(struct polarys_db *db,
                                                uint64_t version, unsigned tree_flags,
                                                bool *is_ready, struct polarys_error *err);
 
+/*
+ * The same of an index of `catalog`, which was taken after the snapshot of `version`: true where it is known without
+ * reading, false where db_index_was_ready has to be asked. Cheap.
+ */
+bool db_index_is_known_ready(struct polarys_db *db, const struct catalog *catalog,
+                             const struct index_definition *index, uint64_t version);
+
 #endif

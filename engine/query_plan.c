@@ -10,28 +10,42 @@
 #include "engine/index_internal.h"
 #include "engine/query_internal.h"
 
-/* Whether the first field of the index occurs in filter or order. */
-static bool is_relevant(const struct polarys_query *query, const struct index_definition *index)
+/* Whether the filter says something of the field. */
+static bool has_path(const struct polarys_query *query, struct polarys_slice field)
 {
-    struct polarys_slice field = slice_make(index->fields[0].text, index->fields[0].text_size);
     for (size_t i = 0; i < query->filter->path_count; i++) {
         if (slice_equal(query->filter->paths[i], field)) {
             return true;
         }
     }
-    return query->order.count > 0 && slice_equal(query->order.fields[0].path, field);
+    return false;
+}
+
+/* Whether the first field of the index occurs in filter or order. */
+static bool is_relevant(const struct polarys_query *query, const struct index_definition *index)
+{
+    struct polarys_slice field = slice_make(index->fields[0].text, index->fields[0].text_size);
+    return has_path(query, field) ||
+           (query->order.count > 0 && slice_equal(query->order.fields[0].path, field));
 }
 
 /* Takes the index if it can be used at all. `is_wanted`: whatever the filter says. */
-static enum polarys_code index_add(struct polarys_query *query, struct index_definition *index,
-                                   bool is_wanted, struct polarys_error *err)
+static enum polarys_code index_add(struct polarys_query *query, const struct catalog *catalog,
+                                   struct index_definition *index, bool is_wanted,
+                                   struct polarys_error *err)
 {
     bool is_ready = index->state == INDEX_READY;
     if (!is_ready || index->kind == INDEX_TEXT || (!is_wanted && !is_relevant(query, index))) {
         return POLARYS_OK;
     }
-    enum polarys_code code = db_index_was_ready(query->db, index, query->snapshot,
-                                                db_tree_flags(query->flags), &is_ready, err);
+    enum polarys_code code = POLARYS_OK;
+    if (!db_index_is_known_ready(query->db, catalog, index, query->snapshot)) {
+        code = db_index_was_ready(query->db, index, query->snapshot, db_tree_flags(query->flags),
+                                  &is_ready, err);
+        if (code == POLARYS_OK && is_ready) {
+            __atomic_store_n(&index->ready_version, query->snapshot, __ATOMIC_RELAXED);
+        }
+    }
     if (code != POLARYS_OK || !is_ready) {
         return code;
     }
@@ -78,10 +92,27 @@ static enum polarys_code indexes_gather(struct polarys_query *query, const char 
     for (size_t i = 0; i < count && code == POLARYS_OK; i++) {
         bool is_wanted = (is_forced && strcmp(indexes[i]->name, use_index) == 0) ||
                          (query->from.is_given && query->from.index_id == indexes[i]->id);
-        code = index_add(query, indexes[i], is_wanted, err);
+        code = index_add(query, catalog, indexes[i], is_wanted, err);
     }
     catalog_release(catalog);
     return code;
+}
+
+/*
+ * Whether it matters that a document may have several entries: to an order, to two bounds joined into a range, and to
+ * a range in which one document may come twice. To equality of every field it does not.
+ */
+static bool several_matters(const struct polarys_query *query, const struct index_definition *index)
+{
+    bool is_equality = query->order.count == 0;
+    for (size_t i = 0; i < query->filter->term_count && is_equality; i++) {
+        is_equality = query->filter->terms[i]->relation == FILTER_EQUAL;
+    }
+    for (size_t i = 0; i < index->field_count && is_equality; i++) {
+        is_equality =
+            has_path(query, slice_make(index->fields[i].text, index->fields[i].text_size));
+    }
+    return !is_equality;
 }
 
 /* Whether any document has several entries: whether there is a marker. */
@@ -92,8 +123,8 @@ static enum polarys_code several_ask(struct polarys_query *query, struct plan_in
     uint8_t end[TREE_KEY_PREFIX_SIZE];
     struct entry_iterator *iterator = NULL;
     POLARYS_ASSERT(index->definition != NULL);
-    if (index->definition->kind != INDEX_ORDERED) {
-        return POLARYS_OK; /* has no markers: several it is */
+    if (index->definition->kind != INDEX_ORDERED || !several_matters(query, index->definition)) {
+        return POLARYS_OK; /* has no markers, or nobody wants to know: several it is */
     }
     index_marker_bounds(index->definition->database_id, index->definition->id, start, end);
     enum polarys_code code = query_range_open(query, slice_make(start, sizeof(start)),

@@ -177,6 +177,9 @@ void commit_wake(struct commit_path *path);
 uint64_t commit_published_version(const struct commit_path *path);
 uint64_t commit_durable_version(const struct commit_path *path);
 uint64_t commit_schema_version(const struct commit_path *path);
+/* The same, but never behind a version that was published: a catalogue of this version tells all that a snapshot taken
+ * before the call can see of the schema. */
+uint64_t commit_announced_schema_version(const struct commit_path *path);
 /* Primary's time of the newest published commit; 0 before the first. */
 uint64_t commit_published_time_ms(const struct commit_path *path);
 

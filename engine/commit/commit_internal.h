@@ -98,6 +98,7 @@ struct commit_path {
     atomic_uint_fast64_t published_time_ms;
     atomic_uint_fast64_t durable_version;
     atomic_uint_fast64_t schema_version;
+    atomic_uint_fast64_t announced_schema_version; /* the same, raised before published_version */
     atomic_uint_fast64_t stall_count;
     _Atomic(struct commit_waiter *) free_waiters; /* pushed by anyone, popped with the mutex held */
     atomic_bool is_in_flight_unpublished; /* set with the mutex held, cleared by the writer */

@@ -60,6 +60,7 @@ static void path_init(struct commit_path *path, const struct commit_options *opt
     atomic_init(&path->durable_version, options->last_version);
     atomic_init(&path->published_time_ms, options->last_time_ms);
     atomic_init(&path->schema_version, options->schema_version);
+    atomic_init(&path->announced_schema_version, options->schema_version);
     path->sequenced_schema_version = options->schema_version;
     atomic_init(&path->is_follower, options->is_follower);
     path->last_time_ms = options->last_time_ms;

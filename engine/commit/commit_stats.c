@@ -19,6 +19,11 @@ uint64_t commit_schema_version(const struct commit_path *path)
     return atomic_load(&path->schema_version);
 }
 
+uint64_t commit_announced_schema_version(const struct commit_path *path)
+{
+    return atomic_load(&path->announced_schema_version);
+}
+
 uint64_t commit_published_time_ms(const struct commit_path *path)
 {
     return atomic_load(&path->published_time_ms);

@@ -15,6 +15,10 @@ void commit_publish(struct commit_path *path, const struct commit_request *last,
     uint64_t time_ms = last->time_unix_ms;
     POLARYS_ASSERT(version > atomic_load_explicit(&path->published_version, memory_order_relaxed));
     atomic_store(&path->published_time_ms, time_ms);
+    /* Before the version: who has a snapshot of a change of the schema knows that there is one. */
+    if (schema_version != 0) {
+        atomic_store(&path->announced_schema_version, schema_version);
+    }
     atomic_store(&path->published_version, version);
     /* After the version: who reads the schema version first and then takes a snapshot has a catalogue that
      * is at least as new, never an old one under a new number. */

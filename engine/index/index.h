@@ -56,6 +56,8 @@ enum index_state {
 /* Immutable once shared; counted references. */
 struct index_definition {
     uint32_t reference_count; /* changed atomically */
+    /* Of one that is READY: a version at which it was, once somebody has looked; 0: not known. Changed atomically. */
+    uint64_t ready_version;
     uint32_t database_id;
     uint32_t table_id;
     uint32_t id;

@@ -190,7 +190,8 @@ TEST_F(QueryIndexTest, UsesAnIndexOnlyFromTheVersionAtWhichItWasReady)
     options.version = polarys_db_version(db.db);
     make_index("later", {"b"});
     EXPECT_EQ("filter > fetch > index_scan by_a", plan_of(options));
-    options.version = before;
+    options.version = before; /* what is known of the newer version says nothing of this one */
+    EXPECT_EQ("filter > table_scan", plan_of(options));
     options.use_index = "by_a";
     EXPECT_EQ("INDEX_BUILDING", keys(options));
 }
@@ -198,6 +199,8 @@ TEST_F(QueryIndexTest, UsesAnIndexOnlyFromTheVersionAtWhichItWasReady)
 TEST_F(QueryIndexTest, UsesNoIndexThatItsVersionSeesDroppedWhateverTheCatalogueSays)
 {
     make_index("by_a", {"a"});
+    EXPECT_EQ("filter > fetch > index_scan by_a", plan_of(options_of("a = 1", "")))
+        << "known to be ready";
     struct catalog *before = raw_catalog_keep(db.db);
     ASSERT_EQ(POLARYS_OK,
               polarys_index_drop(db.db, nullptr, "t", "by_a", nullptr, nullptr, &db.error));
@@ -209,6 +212,15 @@ TEST_F(QueryIndexTest, UsesNoIndexThatItsVersionSeesDroppedWhateverTheCatalogueS
     EXPECT_EQ("INDEX_BUILDING", keys(options));
     EXPECT_EQ(before, raw_catalog_swap(db.db, after));
     raw_catalog_release(before);
+}
+
+TEST_F(QueryIndexTest, FindsDocumentsOfSeveralEntriesByEqualityToo)
+{
+    make_index("by_b_a", {"b", "a"});
+    ASSERT_EQ(POLARYS_OK, db.put("t", "several", "{\"a\": [1, 1, 2], \"b\": [-7, -8]}"));
+    EXPECT_EQ("several", keys(options_of("b = -7 AND a = 1", "")));
+    EXPECT_EQ("several", keys(options_of("b = -7", ""))) << "one of two fields: a range";
+    EXPECT_EQ("several", keys(options_of("b < -1 AND a = 2", "")));
 }
 
 TEST_F(QueryIndexTest, EndsACursorWhoseIndexWasDropped)
