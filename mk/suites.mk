@@ -33,7 +33,8 @@ SHORT_PROGRAMS := $(UNIT_PROGRAMS) $(filter-out $(LONG_KINDS:%=check-%),$(KIND_P
 
 # Scripts against the real server, and those that judge what its clients saw.
 INTEGRATION_SCRIPTS := $(sort $(wildcard tests/integration/*_test.py tests/integration/*_test.sh \
-	tests/integration/*/*_test.mjs tests/integration/*/*_test.js tests/integration/*/*_test.py tests/history/*_test.py))
+	tests/integration/*/*_test.mjs tests/integration/*/*_test.js tests/integration/*/*_test.py tests/history/*_test.py \
+	tests/chaos/*_test.py))
 INTEGRATION_NODE := tests/integration/node
 NODE_MODULES := $(if $(wildcard $(INTEGRATION_NODE)/package.json),$(BUILD)/node.stamp)
 # $(call scripts_named,prefix): against the server of the plain build, or of the build that the prefix names.
