@@ -84,7 +84,8 @@ void follower_destroy(struct follower *follower);
 bool follower_is_following(const struct follower *follower);
 /* Whether reads are to be sent here: it has caught up once, or was promoted. Accepts NULL: true. */
 bool follower_is_ready(const struct follower *follower);
-/* Newest version that no failover takes back, as the primary told; never above `applied`. Cheap. */
+/* Newest version that no failover takes back, as the primary told since this node's start; 0: not told yet. Never above
+ * `applied`. Cheap. */
 uint64_t follower_stable_version(const struct follower *follower, uint64_t applied);
 /* Milliseconds since this node is known to have had all that the other node had; UINT64_MAX: never. */
 uint64_t follower_behind_ms(const struct follower *follower);

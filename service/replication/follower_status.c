@@ -27,7 +27,7 @@ bool follower_is_ready(const struct follower *follower)
 uint64_t follower_stable_version(const struct follower *follower, uint64_t applied)
 {
     uint64_t stable = __atomic_load_n(&follower->stable_version, __ATOMIC_RELAXED);
-    return stable != 0 && stable < applied ? stable : applied;
+    return stable < applied ? stable : applied;
 }
 
 uint64_t follower_behind_ms(const struct follower *follower)

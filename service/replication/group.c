@@ -22,6 +22,8 @@ enum polarys_code group_create(struct polarys_db *db, struct group **out, struct
     }
     group->db = db;
     (void)pthread_mutex_init(&group->mutex, NULL);
+    group->floor_term = polarys_db_term(db);
+    group->floor_version = polarys_db_durable_version(db);
     group_slots_changed(group);
     *out = group;
     return POLARYS_OK;
@@ -228,6 +230,25 @@ static uint64_t version_of(struct group *group, const uint64_t *version)
 uint64_t group_stable_version(struct group *group)
 {
     return version_of(group, &group->stable_version);
+}
+
+bool group_is_settled(struct group *group)
+{
+    uint64_t term = polarys_db_term(group->db);
+    if (__atomic_load_n(&group->settled_term, __ATOMIC_ACQUIRE) == term) {
+        return true;
+    }
+    (void)pthread_mutex_lock(&group->mutex);
+    if (group->floor_term != term) {
+        group->floor_term = term;
+        group->floor_version = polarys_db_durable_version(group->db);
+    }
+    bool is_settled = group_stable_version(group) >= group->floor_version;
+    if (is_settled) {
+        __atomic_store_n(&group->settled_term, term, __ATOMIC_RELEASE);
+    }
+    (void)pthread_mutex_unlock(&group->mutex);
+    return is_settled;
 }
 
 uint64_t group_applied_version(struct group *group)

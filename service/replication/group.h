@@ -43,6 +43,11 @@ void group_slots_changed(struct group *group);
 
 /* The newest version that is durable here and on q members; never falls. Any thread; cheap. */
 uint64_t group_stable_version(struct group *group);
+/*
+ * False while the count may be below what was stable before: after a start, and after a promotion, what is here then may have
+ * been called stable, which is known again once q members have it. For a primary. Any thread; cheap.
+ */
+bool group_is_settled(struct group *group);
 /* The same of what can be read on q members. */
 uint64_t group_applied_version(struct group *group);
 

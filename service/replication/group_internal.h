@@ -36,9 +36,12 @@ struct group {
     uint64_t stable_version;
     uint64_t applied_version;
     uint32_t quorum;
+    uint64_t settled_term; /* of which it is known that nothing stable is above stable_version */
 
     pthread_mutex_t mutex;
     /* Guarded by mutex. */
+    uint64_t floor_term;
+    uint64_t floor_version; /* what was here when floor_term was first seen here */
     uint32_t tail_count;
     uint32_t node_count;
     size_t waiter_count;

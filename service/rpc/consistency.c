@@ -123,16 +123,25 @@ static enum polarys_code strong_resolve(struct call *call)
     return POLARYS_OK;
 }
 
-static void stable_resolve(struct call *call)
+/*
+ * The version is set even where it is the newest one: by the time of the reading there may be newer ones, which no quorum
+ * has. False while it is not known what a quorum holds.
+ */
+static bool stable_resolve(struct call *call)
 {
     const struct server *server = call->server;
-    uint64_t version = polarys_db_version(server->db);
-    uint64_t stable = follower_is_following(server->follower)
-                          ? follower_stable_version(server->follower, version)
-                          : group_stable_version(server->group);
-    if (stable < version) {
-        call->read_version = stable;
+    bool is_following = follower_is_following(server->follower);
+    if (!is_following && !group_is_settled(server->group)) {
+        return false;
     }
+    uint64_t version = polarys_db_version(server->db);
+    uint64_t stable = is_following ? follower_stable_version(server->follower, version)
+                                   : group_stable_version(server->group);
+    if (is_following && stable == 0) {
+        return false;
+    }
+    call->read_version = stable < version ? stable : version;
+    return true;
 }
 
 static enum polarys_code staleness_check(const Google__Protobuf__Duration *staleness,
@@ -180,7 +189,7 @@ enum polarys_code consistency_resolve(struct call *call,
         if (!consistency->stable) {
             return argument_bad(err, "consistency.stable", "is only ever set to true");
         }
-        stable_resolve(call);
+        call->is_stable_awaited = !stable_resolve(call);
         return POLARYS_OK;
     case POLARYS__V1__CONSISTENCY__LEVEL_AT_LEAST:
         return at_least_resolve(call, consistency->at_least, err);
@@ -196,6 +205,10 @@ enum polarys_code consistency_resolve(struct call *call,
 bool consistency_is_met(struct call *call)
 {
     struct follower *follower = call->server->follower;
+    if (call->is_stable_awaited) {
+        call->is_stable_awaited = !stable_resolve(call);
+        return !call->is_stable_awaited;
+    }
     if (call->primary_ticket != 0) {
         uint64_t version = 0;
         /* Promoted meanwhile: what is here is all that there is. */
@@ -241,6 +254,13 @@ enum polarys_code consistency_fail(const struct call *call, struct polarys_error
             primary);
         polarys_error_detail_set(err, "primary", "%s", primary);
         return POLARYS_NO_PRIMARY;
+    }
+    if (call->is_stable_awaited) {
+        polarys_fail(err, POLARYS_REPLICA_BEHIND,
+                     "since its start this node has not heard what a quorum holds: try again, or "
+                     "another node");
+        polarys_error_detail_set(err, "version", "%llu", (unsigned long long)version);
+        return POLARYS_REPLICA_BEHIND;
     }
     polarys_fail(err, POLARYS_REPLICA_BEHIND,
                  "this node has version %llu and the read needs %llu: try again, or another node",

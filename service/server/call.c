@@ -93,6 +93,7 @@ static void call_fields_reset(struct call *call)
     call->at_least_version = 0;
     call->primary_ticket = 0;
     call->is_token_foreign = false;
+    call->is_stable_awaited = false;
     call->write_options = (struct polarys_write_options){0};
     call->key = slice_make(NULL, 0);
     call->field_hint = NULL;

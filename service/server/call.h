@@ -61,6 +61,7 @@ struct call {
     uint64_t at_least_version; /* wait until it is readable; 0: none */
     uint64_t primary_ticket; /* of a question to the primary, whose answer is waited for; 0: none */
     bool is_token_foreign;   /* at_least is of a history that this follower may still come to */
+    bool is_stable_awaited;  /* what a quorum holds is not known yet */
     struct polarys_write_options write_options;
     enum call_quorum quorum;
     uint64_t commit_version;    /* of the write, for the quorum; 0: not known */
