@@ -9,3 +9,6 @@ BENCH_OF_STORES := engine engine_null search
 # Programs that know only gRPC.
 BENCH_OF_GRPC := load echo_server
 BENCH_FOLDER_echo_server := echo
+
+# Programs that are clients of a server.
+BENCH_OF_CLIENT := lag

@@ -168,6 +168,7 @@ class RegisterClient(Client):
         try:
             answer = self.put(node, key, value)
         except grpc.RpcError as error:
+            self.oracle.answered[id(call)] = f"{node.name}: {error.code().name} {(error.details() or '')[:100]}"
             History.end(call, self.failed(node, error))
             return
         History.end(call, OK)

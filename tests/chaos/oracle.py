@@ -16,8 +16,8 @@ import time
 import linearizable
 from history import OK, UNKNOWN, History
 
-CALLS_TOLD = 12
-EVENT_SECONDS = 3
+CALLS_TOLD = 8
+EVENTS_TOLD = 12
 
 class Oracle:
     """Any thread may tell it what happened."""
@@ -121,11 +121,16 @@ class Oracle:
 
     def told(self, calls, blocked):
         """The calls around one, and what was done to the group around it, in the order of time."""
-        lines = [(call.called, f"{call.what[0]} by client {call.client} of {call.what[1] if call.what[0] == 'write' else call.saw}, "
-                               f"{call.outcome} {(call.returned - call.called) * 1e3:.1f} ms, {self.answered.get(id(call), '')}")
-                 for call in calls if call.called <= blocked.returned]
-        lines = sorted(lines)[-CALLS_TOLD:]
-        lines += [(when, text) for when, text in self.events if lines[0][0] - EVENT_SECONDS < when <= blocked.returned]
+        def line(call):
+            text = call.what[1] if call.what[0] == "write" else call.saw
+            took = "" if call.outcome == UNKNOWN else f" after {(call.returned - call.called) * 1e3:.1f} ms"
+            return call.called, f"{call.what[0]} by client {call.client} of {text}: {call.outcome}{took}, {self.answered.get(id(call), '')}"
+
+        before = sorted((call for call in calls if call.called <= blocked.returned), key=lambda call: call.called)
+        told = before[-CALLS_TOLD:] + [call for call in before if call.what == ("write", blocked.saw)]
+        writes = [call for call in before if call.what[0] == "write" and call.outcome == OK]
+        lines = {line(call) for call in told + writes[-CALLS_TOLD:]}
+        lines |= set([(when, text) for when, text in self.events if when <= blocked.returned][-EVENTS_TOLD:])
         return "".join(f"\n    {when - blocked.called:+.4f} s {text}" for when, text in sorted(lines))
 
     def event(self, text):
