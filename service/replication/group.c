@@ -113,11 +113,12 @@ static void members_count(struct group *group)
         count += is_member(&group->members[i]) ? 1 : 0;
     }
     uint32_t quorum = (count + 1) / 2;
-    if (group->quorum == 0 && quorum > 0) {
-        /* So far this node alone was the quorum. */
+    if (group->quorum == 0 && quorum > 0 && group->was_counted) {
+        /* So far this node alone was the quorum. At the start it is not known what it was. */
         raise_to(&group->stable_version, polarys_db_durable_version(group->db));
         raise_to(&group->applied_version, polarys_db_durable_version(group->db));
     }
+    group->was_counted = true;
     group->node_count = count + 1;
     __atomic_store_n(&group->quorum, quorum, __ATOMIC_RELEASE);
     versions_count(group);

@@ -40,6 +40,7 @@ struct group {
 
     pthread_mutex_t mutex;
     /* Guarded by mutex. */
+    bool was_counted; /* once since the start */
     uint64_t floor_term;
     uint64_t floor_version; /* what was here when floor_term was first seen here */
     uint32_t tail_count;
