@@ -102,9 +102,10 @@ enum polarys_code polarys_replica_segment(struct polarys_db *db, struct polarys_
     return code;
 }
 
-static enum polarys_code pending_add(struct db_follow *follow, const struct wal_frame *frame,
-                                     struct polarys_error *err)
+enum polarys_code db_follow_add(struct polarys_db *db, const struct wal_frame *frame,
+                                struct polarys_error *err)
 {
+    struct db_follow *follow = db->follow;
     struct follow_frame *added = malloc(sizeof(*added) + frame->payload.size);
     if (added == NULL) {
         return polarys_fail(err, POLARYS_NO_MEMORY, "no memory to keep a frame of %zu bytes",
@@ -136,7 +137,7 @@ enum polarys_code polarys_replica_frame(struct polarys_db *db, struct polarys_sl
     if (code != POLARYS_OK) {
         return code;
     }
-    code = pending_add(db->follow, &taken, err);
+    code = db_follow_add(db, &taken, err);
     if (code != POLARYS_OK) {
         /* It is in the log but will not be applied: the order is lost until the store is opened again. */
         return polarys_wrap(err, code, "follow version %" PRIu64, taken.first_version);
@@ -283,7 +284,7 @@ enum polarys_code polarys_replica_sync(struct polarys_db *db, struct polarys_log
 
 struct promotion {
     struct polarys_db *db;
-    uint64_t term;
+    const struct db_promotion *order;
 };
 
 /* In the log role: nobody reads the origin but through the pointer. */
@@ -296,15 +297,21 @@ static enum polarys_code promote_do(void *context, struct polarys_error *err)
     if (origin == NULL) {
         return polarys_fail(err, POLARYS_NO_MEMORY, "no memory for a promotion");
     }
-    origin->term = promotion->term;
-    enum polarys_code code = random_fill(db->random, origin->history_id, HISTORY_ID_SIZE, err);
+    const struct db_promotion *order = promotion->order;
+    enum polarys_code code = POLARYS_OK;
+    origin->term = order->term;
+    if (order->is_log_begun) {
+        memcpy(origin->history_id, order->history_id, HISTORY_ID_SIZE);
+    } else {
+        code = random_fill(db->random, origin->history_id, HISTORY_ID_SIZE, err);
+    }
     struct manifest_edit edit = {
         .has_origin = true, .term = origin->term, .first_version = last_version + 1};
     memcpy(edit.history_id, origin->history_id, HISTORY_ID_SIZE);
     if (code == POLARYS_OK) {
         code = tree_manifest_append(db->tree, &edit, err);
     }
-    if (code == POLARYS_OK) {
+    if (code == POLARYS_OK && !order->is_log_begun) {
         code = wal_follow_promote(db->wal, last_version + 1, origin->term, origin->history_id, err);
     }
     if (code != POLARYS_OK) {
@@ -316,24 +323,32 @@ static enum polarys_code promote_do(void *context, struct polarys_error *err)
     return POLARYS_OK;
 }
 
+enum polarys_code db_follow_promote(struct polarys_db *db, const struct db_promotion *order,
+                                    struct polarys_error *err)
+{
+    struct promotion promotion = {.db = db, .order = order};
+    enum polarys_code code = commit_run_exclusive(db->commit, promote_do, &promotion, err);
+    if (code == POLARYS_OK) {
+        polarys_log(POLARYS_LOG_INFO, "store",
+                    "promoted: primary of term %" PRIu64 " from version %" PRIu64, order->term,
+                    commit_published_version(db->commit) + 1);
+    }
+    return code;
+}
+
 enum polarys_code polarys_replica_promote(struct polarys_db *db, uint64_t term,
                                           struct polarys_error *err)
 {
     enum polarys_code code = polarys_replica_sync(db, NULL, err);
     uint64_t log_term = wal_term(db->wal);
-    struct promotion promotion = {.db = db, .term = term == 0 ? log_term + 1 : term};
-    if (code == POLARYS_OK && promotion.term <= log_term) {
-        code = polarys_fail(err, POLARYS_BAD_ARGUMENT,
-                            "term %" PRIu64 " is not above the log's, %" PRIu64, promotion.term,
-                            log_term);
+    struct db_promotion order = {.term = term == 0 ? log_term + 1 : term};
+    if (code == POLARYS_OK && order.term <= log_term) {
+        code =
+            polarys_fail(err, POLARYS_BAD_ARGUMENT,
+                         "term %" PRIu64 " is not above the log's, %" PRIu64, order.term, log_term);
     }
     if (code == POLARYS_OK) {
-        code = commit_run_exclusive(db->commit, promote_do, &promotion, err);
-    }
-    if (code == POLARYS_OK) {
-        polarys_log(POLARYS_LOG_INFO, "store",
-                    "promoted: primary of term %" PRIu64 " from version %" PRIu64, promotion.term,
-                    commit_published_version(db->commit) + 1);
+        code = db_follow_promote(db, &order, err);
     }
     return code == POLARYS_OK ? code : polarys_wrap(err, code, "promote");
 }

@@ -195,6 +195,18 @@ void db_origins_free(struct polarys_db *db);
 
 NODISCARD enum polarys_code db_follow_create(struct polarys_db *db, struct polarys_error *err);
 void db_follow_destroy(struct polarys_db *db);
+/* Keeps the frame, which is in the log, to be applied by the next polarys_replica_sync. Errors: NO_MEMORY. */
+NODISCARD enum polarys_code db_follow_add(struct polarys_db *db, const struct wal_frame *frame,
+                                          struct polarys_error *err);
+struct db_promotion {
+    uint64_t term;
+    bool is_log_begun; /* there is a segment of the term and of this history already */
+    uint8_t history_id[HISTORY_ID_SIZE];
+};
+/* The last step of a promotion. REQUIRES: all that was taken in is applied. Errors: those of polarys_replica_promote. */
+NODISCARD enum polarys_code db_follow_promote(struct polarys_db *db,
+                                              const struct db_promotion *order,
+                                              struct polarys_error *err);
 
 /* ---- txn_registry.c ---- */
 

@@ -110,6 +110,20 @@ NODISCARD enum polarys_code keyring_list(struct keyring *keyring,
                                                       const struct keyring_key_info *info),
                                          void *context, struct polarys_error *err);
 
+/* What the image of a keyring says without a master key. */
+struct keyring_summary {
+    uint8_t store_id[STORE_ID_SIZE];
+    char master_id[17]; /* hex, of the master key that wraps it */
+    uint64_t generation;
+    uint32_t key_count;
+};
+/* Checks the checksum and authenticates nothing. Errors: CORRUPT, UNSUPPORTED_FORMAT. */
+NODISCARD enum polarys_code keyring_summarize(struct polarys_slice image,
+                                              struct keyring_summary *summary,
+                                              struct polarys_error *err);
+/* REQUIRES: keyring_summarize takes the image. */
+bool keyring_image_has(struct polarys_slice image, uint32_t key_id);
+
 /*
  * Reads a master key file: 64 hex digits (white space at the end allowed) or 32 raw bytes.
  * Errors: FILE_NOT_FOUND, BAD_ARGUMENT (says what the file holds instead), IO.

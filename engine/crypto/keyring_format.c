@@ -261,3 +261,31 @@ done:
     aead_key_deinit(&wrap);
     return code;
 }
+
+enum polarys_code keyring_summarize(struct polarys_slice image, struct keyring_summary *summary,
+                                    struct polarys_error *err)
+{
+    enum polarys_code code = image_check(image, err);
+    if (code != POLARYS_OK) {
+        return code;
+    }
+    memcpy(summary->store_id, image.data + OFFSET_STORE_ID, STORE_ID_SIZE);
+    hex_put(summary->master_id, image.data + OFFSET_MASTER_ID, MASTER_KEY_ID_SIZE);
+    summary->master_id[2 * MASTER_KEY_ID_SIZE] = '\0';
+    summary->generation = get_u64_le(image.data + OFFSET_GENERATION);
+    summary->key_count = get_u32_le(image.data + OFFSET_ENTRY_COUNT);
+    return POLARYS_OK;
+}
+
+bool keyring_image_has(struct polarys_slice image, uint32_t key_id)
+{
+    uint32_t count = get_u32_le(image.data + OFFSET_ENTRY_COUNT);
+    POLARYS_ASSERT(image.size >= KEYRING_HEADER_SIZE + (size_t)count * KEYRING_ENTRY_SIZE);
+    for (uint32_t i = 0; i < count; i++) {
+        if (get_u32_le(image.data + KEYRING_HEADER_SIZE + (size_t)i * KEYRING_ENTRY_SIZE) ==
+            key_id) {
+            return true;
+        }
+    }
+    return false;
+}

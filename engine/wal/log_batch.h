@@ -53,6 +53,14 @@ NODISCARD enum polarys_code log_batch_decode(struct polarys_slice payload, uint3
                                              const struct log_batch_visitor *visitor,
                                              struct polarys_error *err);
 
+/*
+ * The time of a batch, and how many bytes of it hold its first `commit_count` commits: a LogBatch too, for the time
+ * stands before them. Reads no commit. Errors: CORRUPT when the bytes do not begin with a time and so many commits.
+ */
+NODISCARD enum polarys_code log_batch_measure(struct polarys_slice payload, uint32_t commit_count,
+                                              uint64_t *time_unix_ms, size_t *size,
+                                              struct polarys_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -307,6 +307,28 @@ enum polarys_code wal_follow_frame(struct wal *wal, struct polarys_slice bytes,
     return POLARYS_OK;
 }
 
+enum polarys_code wal_follow_peek(struct wal *wal, struct polarys_slice bytes,
+                                  struct wal_frame *frame, struct polarys_error *err)
+{
+    struct wal_frame_header header;
+    enum polarys_code code = broken_check(wal, err);
+    if (code == POLARYS_OK) {
+        code = frame_check(wal, bytes, &header, err);
+    }
+    if (code == POLARYS_OK) {
+        code = payload_open(wal, bytes, &header, err);
+    }
+    if (code != POLARYS_OK) {
+        return polarys_wrap(err, code, "look at the log's next frame");
+    }
+    *frame = (struct wal_frame){.first_version = header.first_version,
+                                .commit_count = header.commit_count,
+                                .flags = header.flags,
+                                .offset = wal->end.offset,
+                                .payload = slice_make(wal->payload, header.payload_size)};
+    return POLARYS_OK;
+}
+
 enum polarys_code wal_follow_sync(struct wal *wal, struct polarys_error *err)
 {
     enum polarys_code code = broken_check(wal, err);

@@ -47,6 +47,13 @@ NODISCARD enum polarys_code wal_follow_segment(struct wal *wal, struct polarys_s
 NODISCARD enum polarys_code wal_follow_frame(struct wal *wal, struct polarys_slice bytes,
                                              struct wal_frame *frame, struct polarys_error *err);
 
+/*
+ * Checks and opens the frame as wal_follow_frame does, and leaves the log as it is; frame->position is not filled. For
+ * who wants to know what comes before it is taken in. Errors: those of wal_follow_frame but IO.
+ */
+NODISCARD enum polarys_code wal_follow_peek(struct wal *wal, struct polarys_slice bytes,
+                                            struct wal_frame *frame, struct polarys_error *err);
+
 /* Makes everything written durable. Any failure breaks the log. */
 NODISCARD enum polarys_code wal_follow_sync(struct wal *wal, struct polarys_error *err);
 
