@@ -93,7 +93,7 @@ DEPFLAGS = -MMD -MP -MF $(@:.o=.d)
 
 ENGINE_LIBS := -lprotobuf-c -lcrypto -lzstd -lxxhash -lisal -lyajl -licuuc -lstemmer -lm
 CLIENT_LIBS := -lgrpc -lgpr -lprotobuf-c
-CLI_LIBS := -lgrpc -lgpr -lssl -lcrypto -ledit -lyajl
+CLI_LIBS := -lgrpc -lgpr -lssl -lcrypto -ledit -lyajl -lcurl
 SERVICE_LIBS := -lgrpc -lgpr -lprotobuf-c -lssl -lcrypto -lev -lmicrohttpd -lyaml -lyajl
 GTEST_LIBS := -lgmock -lgtest -lgtest_main
 

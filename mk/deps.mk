@@ -9,7 +9,7 @@ DEPS ?= yes
 
 DEPS_BUILD := gcc libc6-dev make pkg-config python3 libgrpc-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler \
 	libprotobuf-dev libssl-dev libev-dev libzstd-dev libxxhash-dev libisal-dev libyajl-dev libyaml-dev \
-	libmicrohttpd-dev libedit-dev libicu-dev libstemmer-dev
+	libmicrohttpd-dev libedit-dev libcurl4-openssl-dev libicu-dev libstemmer-dev
 DEPS_TEST := g++ libgtest-dev libgmock-dev clang-14 libclang-rt-14-dev python3-grpcio python3-protobuf \
 	protobuf-compiler-grpc node=nodejs npm=npm curl jq openssl procps
 DEPS_LINT := clang-format-14 clang-tidy-14 cppcheck universal-ctags node=nodejs npm=npm git

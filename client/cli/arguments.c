@@ -105,6 +105,17 @@ static enum cli_status option_take(struct word_reader *reader, const char *word,
     return option_specs[id].is_repeatable ? repeated_add(reader, id, value, arguments) : CLI_DONE;
 }
 
+/* "archive" is a command, and the first word of others: the word behind it decides. */
+static bool is_group_of_next(const struct word_reader *reader, const char *word)
+{
+    char name[64];
+    if (reader->next >= reader->count) {
+        return false;
+    }
+    (void)snprintf(name, sizeof(name), "%.20s %.40s", word, reader->words[reader->next]);
+    return command_find(name) != NULL;
+}
+
 /* Takes a word of the command's name, or an operand. `group` keeps the first word of two. */
 static enum cli_status operand_take(struct word_reader *reader, const char *word,
                                     const char **group, struct arguments *arguments)
@@ -116,7 +127,7 @@ static enum cli_status operand_take(struct word_reader *reader, const char *word
         bool is_second = *group != NULL;
         (void)snprintf(name, sizeof(name), "%s%s%.40s", is_second ? *group : "",
                        is_second ? " " : "", word);
-        arguments->command = command_find(name);
+        arguments->command = is_group_of_next(reader, word) ? NULL : command_find(name);
         if (arguments->command != NULL) {
             return CLI_DONE;
         }

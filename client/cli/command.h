@@ -95,6 +95,14 @@ enum option_id {
     OPTION_DATA_DIR,
     OPTION_TO_VERSION,
     OPTION_AT_VERSION,
+    OPTION_TO_TIME,
+    OPTION_ARCHIVE,
+    OPTION_S3_ENDPOINT,
+
+    /* archive */
+    OPTION_NODE_NAME,
+    OPTION_PIECE_INTERVAL,
+    OPTION_UNTIL_CAUGHT_UP,
 
     /* replica promote */
     OPTION_ALLOW_DATA_LOSS,
@@ -228,6 +236,9 @@ enum cli_status command_backup_create(struct cli *cli, const struct arguments *a
 enum cli_status command_backup_list(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_backup_verify(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_restore(struct cli *cli, const struct arguments *arguments);
+enum cli_status command_archive(struct cli *cli, const struct arguments *arguments);
+enum cli_status command_archive_list(struct cli *cli, const struct arguments *arguments);
+enum cli_status command_archive_verify(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_digest(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_status(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_server_info(struct cli *cli, const struct arguments *arguments);

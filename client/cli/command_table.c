@@ -121,10 +121,26 @@ const struct command command_table[] = {
      "restore a backup into a directory that is then removed, and read all of it",
      "polarys backup verify backups/monday --master-key-file master.key",
      BIT(OPTION_MASTER_KEY_FILE), 1, 1, false, command_backup_verify},
-    {"restore", "DIR", "make a data directory of a backup; the store begins a history of its own",
-     "polarys restore backups/monday --data-dir data --master-key-file master.key",
-     BIT(OPTION_DATA_DIR) | BIT(OPTION_MASTER_KEY_FILE) | BIT(OPTION_TO_VERSION), 1, 1, false,
-     command_restore},
+    {"restore", "BACKUP",
+     "make a data directory of a backup, and of an archive as far as it is wanted; the store begins "
+     "a history of its own",
+     "polarys restore backups/monday --archive archive --to-time 2026-01-02T03:04:05Z "
+     "--data-dir data --master-key-file master.key",
+     BIT(OPTION_DATA_DIR) | BIT(OPTION_MASTER_KEY_FILE) | BIT(OPTION_TO_VERSION) |
+         BIT(OPTION_TO_TIME) | BIT(OPTION_ARCHIVE) | BIT(OPTION_S3_ENDPOINT),
+     1, 1, false, command_restore},
+    {"archive", "PLACE",
+     "store the log as it is written, in a directory or s3://BUCKET/PREFIX, until it is "
+     "interrupted",
+     "polarys archive archive --name archive-a --endpoint 10.0.0.1:7480",
+     BIT(OPTION_NODE_NAME) | BIT(OPTION_PIECE_INTERVAL) | BIT(OPTION_UNTIL_CAUGHT_UP) |
+         BIT(OPTION_RETRY_FOR) | BIT(OPTION_S3_ENDPOINT),
+     1, 1, false, command_archive},
+    {"archive list", "PLACE", "list what an archive holds: versions, times, gaps",
+     "polarys archive list archive", BIT(OPTION_S3_ENDPOINT), 1, 1, false, command_archive_list},
+    {"archive verify", "PLACE", "read all of an archive and check it, without a key",
+     "polarys archive verify s3://backups/log", BIT(OPTION_S3_ENDPOINT), 1, 1, false,
+     command_archive_verify},
     {"digest", "", "a digest of all that the store holds, to compare it with a restored one",
      "polarys digest --at-version 4711", BIT(OPTION_AT_VERSION), 0, 0, false, command_digest},
     {"status", "", "how the server does", "polarys status -o json", 0, 0, 0, false, command_status},
