@@ -24,6 +24,11 @@ enum polarys_code polarys_restore_time(struct polarys_db *db, struct polarys_sli
     return code == POLARYS_OK ? log_batch_measure(next.payload, 0, time_unix_ms, &size, err) : code;
 }
 
+uint64_t polarys_restore_newest_time(struct polarys_db *db)
+{
+    return db_version_time_ms(db, polarys_db_version(db));
+}
+
 /* The beginning of a frame on its way into the log of the new term. */
 struct restore_cut {
     struct polarys_db *db;
@@ -52,7 +57,8 @@ static enum polarys_code cut_write(void *context, struct polarys_error *err)
 }
 
 enum polarys_code polarys_restore_promote_within(struct polarys_db *db, struct polarys_slice frame,
-                                                 uint64_t version, struct polarys_error *err)
+                                                 uint64_t version, uint64_t term,
+                                                 struct polarys_error *err)
 {
     struct wal_frame next;
     struct db_promotion order = {.term = 0};
@@ -74,7 +80,7 @@ enum polarys_code polarys_restore_promote_within(struct polarys_db *db, struct p
                                  err);
     }
     if (code == POLARYS_OK) {
-        order.term = wal_term(db->wal) + 1;
+        order.term = term == 0 ? wal_term(db->wal) + 1 : term;
         code = commit_run_exclusive(db->commit, cut_write, &cut, err);
     }
     if (code == POLARYS_OK) {

@@ -80,9 +80,12 @@ POLARYS_API NODISCARD enum polarys_code polarys_restore_time(struct polarys_db *
                                                              uint64_t *time_unix_ms,
                                                              struct polarys_error *err);
 
+/* The time of the newest commit that can be read, at most 100 ms early; 0: not known. */
+POLARYS_API uint64_t polarys_restore_newest_time(struct polarys_db *db);
+
 /*
- * Takes in the commits of the next frame up to and with `version`, one of them, and promotes the follower as
- * polarys_replica_promote does with the next term: for a restore that ends within a frame. Those commits keep
+ * Takes in the commits of the next frame up to and with `version`, one of them, and promotes the follower to `term` (0: the
+ * next one) as polarys_replica_promote does: for a restore that ends within a frame. Those commits keep
  * their versions; they are in the log of the new term, in a frame of their own, and a crash in the middle leaves a
  * store that is to be thrown away. Errors: BAD_ARGUMENT (the version is not in the frame), those of
  * polarys_replica_frame and polarys_replica_promote.
@@ -90,6 +93,7 @@ POLARYS_API NODISCARD enum polarys_code polarys_restore_time(struct polarys_db *
 POLARYS_API NODISCARD enum polarys_code polarys_restore_promote_within(struct polarys_db *db,
                                                                        struct polarys_slice frame,
                                                                        uint64_t version,
+                                                                       uint64_t term,
                                                                        struct polarys_error *err);
 
 #ifdef __cplusplus

@@ -96,7 +96,7 @@ class Restore : public ::testing::Test {
             }
             if (last > version) {
                 ASSERT_EQ(POLARYS_OK, polarys_restore_promote_within(to.db, bytes_of(each.bytes),
-                                                                     version, &to.error))
+                                                                     version, 0, &to.error))
                     << to.error.message;
                 return;
             }
@@ -184,20 +184,20 @@ TEST_F(Restore, RefusesAVersionThatIsNotInTheFrameAndAFrameThatWasAltered)
     const piece &first = pieces[0];
     uint64_t beyond = first.frame.first_version + first.frame.commit_count;
     EXPECT_EQ(POLARYS_BAD_ARGUMENT,
-              polarys_restore_promote_within(to->db, bytes_of(first.bytes), beyond, &to->error));
+              polarys_restore_promote_within(to->db, bytes_of(first.bytes), beyond, 0, &to->error));
     EXPECT_EQ(POLARYS_BAD_ARGUMENT,
               polarys_restore_promote_within(to->db, bytes_of(first.bytes),
-                                             first.frame.first_version - 1, &to->error));
+                                             first.frame.first_version - 1, 0, &to->error));
     std::string altered = first.bytes;
     altered[80] = (char)(altered[80] ^ 1);
     EXPECT_EQ(POLARYS_CORRUPT,
               polarys_restore_promote_within(to->db, bytes_of(altered), first.frame.first_version,
-                                             &to->error));
+                                             0, &to->error));
     wal_frame_put_checksum(reinterpret_cast<uint8_t *>(&altered[0]),
                            altered.size() - WAL_FRAME_OVERHEAD);
     EXPECT_EQ(POLARYS_TAMPERED,
               polarys_restore_promote_within(to->db, bytes_of(altered), first.frame.first_version,
-                                             &to->error));
+                                             0, &to->error));
     EXPECT_TRUE(polarys_db_is_follower(to->db));
     EXPECT_EQ(POLARYS_OK, polarys_replica_frame(to->db, bytes_of(first.bytes), &to->error))
         << "it goes on as if nothing had been tried";
