@@ -318,6 +318,8 @@ static enum polarys_code put_send(struct objects_s3 *place, const char *name,
     if (code == POLARYS_OK) {
         code = request_do(place, request, err);
     }
+    request->url = NULL;
+    request->answer = NULL;
     free(answer.bytes);
     return code;
 }
