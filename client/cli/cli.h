@@ -25,6 +25,8 @@ enum cli_status {
     CLI_FAILED = 1,
     CLI_USAGE = 2,
     CLI_NOT_FOUND = 3,
+    CLI_PARTLY = 4,       /* salvage: some was lost */
+    CLI_NOTHING_LEFT = 5, /* salvage: nothing came back */
 };
 
 enum output_format {

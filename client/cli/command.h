@@ -239,6 +239,7 @@ enum cli_status command_restore(struct cli *cli, const struct arguments *argumen
 enum cli_status command_archive(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_archive_list(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_archive_verify(struct cli *cli, const struct arguments *arguments);
+enum cli_status command_salvage(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_digest(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_status(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_server_info(struct cli *cli, const struct arguments *arguments);

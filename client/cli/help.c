@@ -51,9 +51,10 @@ void help_print(FILE *to)
         command_line_print(to, &command_table[i]);
     }
     options_global_print(to);
-    (void)fputs("\nExit status: 0 done, 1 failed, 2 bad usage, 3 not found.\n"
-                "How a command is used: polarys help COMMAND\n",
-                to);
+    (void)fputs(
+        "\nExit status: 0 done, 1 failed, 2 bad usage, 3 not found; of salvage 4 some was lost, 5 all.\n"
+        "How a command is used: polarys help COMMAND\n",
+        to);
 }
 
 void help_print_group(FILE *to, const char *word)

@@ -105,6 +105,19 @@ NODISCARD enum polarys_code manifest_create(const struct manifest_options *optio
  */
 NODISCARD enum polarys_code manifest_open(const struct manifest_options *options,
                                           struct manifest **out, struct polarys_error *err);
+/* What manifest_open_salvage went by. */
+struct manifest_salvage {
+    bool has_current; /* else CURRENT is lost, and the newest manifest file was taken */
+    bool is_torn;     /* its last record is torn or damaged: it may lack the newest edit */
+};
+/*
+ * As manifest_open, for a store that is only to be read: without CURRENT the newest manifest file counts. Errors: those
+ * of manifest_open; FILE_NOT_FOUND (no manifest at all).
+ */
+NODISCARD enum polarys_code manifest_open_salvage(const struct manifest_options *options,
+                                                  struct manifest **out,
+                                                  struct manifest_salvage *found,
+                                                  struct polarys_error *err);
 /* Accepts NULL. */
 void manifest_close(struct manifest *manifest);
 

@@ -131,6 +131,13 @@ NODISCARD enum polarys_code manifest_alloc(const struct manifest_options *option
                                            struct manifest **out, struct polarys_error *err);
 /* Reads CURRENT, then the file that it names, into the state. Errors: as manifest_open. */
 NODISCARD enum polarys_code manifest_load(struct manifest *manifest, struct polarys_error *err);
+/* Reads the file that log.number names. *is_torn: bytes behind its last record were dropped. */
+NODISCARD enum polarys_code manifest_load_file(struct manifest *manifest, bool *is_torn,
+                                               struct polarys_error *err);
+/* As manifest_load; where CURRENT names nothing, the file with the highest number. */
+NODISCARD enum polarys_code manifest_load_newest(struct manifest *manifest,
+                                                 struct manifest_salvage *found,
+                                                 struct polarys_error *err);
 /* Moves next_file_id and number_highest past every file in the directory. Errors: IO. */
 NODISCARD enum polarys_code manifest_scan_dir(struct manifest *manifest, struct polarys_error *err);
 

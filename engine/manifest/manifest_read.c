@@ -331,18 +331,15 @@ done:
     return code;
 }
 
-enum polarys_code manifest_load(struct manifest *manifest, struct polarys_error *err)
+enum polarys_code manifest_load_file(struct manifest *manifest, bool *is_torn,
+                                     struct polarys_error *err)
 {
     struct manifest_log *log = &manifest->log;
     char path[VFS_PATH_MAX];
     char name[VFS_NAME_MAX] = "";
     struct buffer bytes = {0};
-    enum polarys_code code = read_current(manifest, &log->number, err);
-    if (code != POLARYS_OK) {
-        return code;
-    }
     manifest_file_name(name, log->number);
-    code = vfs_path_join(path, manifest->dir, name, err);
+    enum polarys_code code = vfs_path_join(path, manifest->dir, name, err);
     if (code == POLARYS_OK) {
         code = vfs_read_file(manifest->vfs, path, MANIFEST_FILE_BYTES_MAX, &bytes, err);
     }
@@ -356,6 +353,7 @@ enum polarys_code manifest_load(struct manifest *manifest, struct polarys_error 
         log->offset = MANIFEST_HEADER_SIZE;
         code = read_records(manifest, buffer_slice(&bytes), err);
     }
+    *is_torn = code == POLARYS_OK && log->offset < bytes.size;
     buffer_deinit(&bytes);
     aead_key_deinit(&log->key); /* nothing is ever sealed under it again */
     if (code != POLARYS_OK) {
@@ -363,6 +361,48 @@ enum polarys_code manifest_load(struct manifest *manifest, struct polarys_error 
         polarys_error_detail_set(err, "file", "%s", name);
     }
     return code;
+}
+
+enum polarys_code manifest_load(struct manifest *manifest, struct polarys_error *err)
+{
+    bool is_torn;
+    enum polarys_code code = read_current(manifest, &manifest->log.number, err);
+    return code == POLARYS_OK ? manifest_load_file(manifest, &is_torn, err) : code;
+}
+
+/* The highest number of a manifest file below a bound. */
+struct number_search {
+    uint64_t below;
+    uint64_t found; /* 0: none */
+};
+
+static void number_note(void *context, const char *name)
+{
+    struct number_search *search = context;
+    uint64_t number;
+    if (manifest_file_name_parse(name, &number) && number < search->below &&
+        number > search->found) {
+        search->found = number;
+    }
+}
+
+enum polarys_code manifest_load_newest(struct manifest *manifest, struct manifest_salvage *found,
+                                       struct polarys_error *err)
+{
+    struct number_search search = {.below = UINT64_MAX};
+    found->has_current = read_current(manifest, &manifest->log.number, err) == POLARYS_OK;
+    if (!found->has_current) {
+        polarys_error_clear(err);
+        enum polarys_code code =
+            vfs_list_dir(manifest->vfs, manifest->dir, number_note, &search, err);
+        if (code != POLARYS_OK || search.found == 0) {
+            return code != POLARYS_OK
+                       ? code
+                       : polarys_fail(err, POLARYS_FILE_NOT_FOUND, "there is no manifest");
+        }
+        manifest->log.number = search.found;
+    }
+    return manifest_load_file(manifest, &found->is_torn, err);
 }
 
 static void note_file(void *context, const char *name)

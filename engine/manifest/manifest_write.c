@@ -384,6 +384,29 @@ fail:
     return polarys_wrap(err, code, "open manifest in %s", options->dir);
 }
 
+enum polarys_code manifest_open_salvage(const struct manifest_options *options,
+                                        struct manifest **out, struct manifest_salvage *found,
+                                        struct polarys_error *err)
+{
+    struct manifest *manifest;
+    *found = (struct manifest_salvage){0};
+    *out = NULL;
+    enum polarys_code code = manifest_alloc(options, &manifest, err);
+    if (code == POLARYS_OK) {
+        code = manifest_load_newest(manifest, found, err);
+        if (code != POLARYS_OK) {
+            manifest_close(manifest);
+        }
+    }
+    if (code != POLARYS_OK) {
+        return polarys_wrap(err, code, "open manifest in %s", options->dir);
+    }
+    manifest->next_file_id = manifest->state->next_file_id;
+    manifest->number_in_use = manifest->log.number;
+    *out = manifest;
+    return POLARYS_OK;
+}
+
 /* True when the next record belongs into a new file. A state that is large by itself gets room to grow,
  * or every edit would roll over. */
 static bool wants_new_file(const struct manifest *manifest)

@@ -12,6 +12,7 @@
 #include "engine/base/assert.h"
 #include "engine/sst/table_internal.h"
 #include "engine/sst/table_properties.h"
+#include "engine/sst/table_salvage.h"
 
 /* A file of the wrong identity: it is whole, but it is not the one that was asked for. */
 static enum polarys_code foreign(struct polarys_error *err, const char *what)
@@ -240,6 +241,82 @@ enum polarys_code table_meta_recover(const struct table_env *env, uint64_t file_
     }
     table_close(table);
     return code;
+}
+
+/* Tells that a block which opening reads is bad: all entries of the file, or its range deletes. */
+static enum polarys_code salvage_tell(const struct table *table, const struct table_handle *handle,
+                                      bool is_range_deletes,
+                                      const struct table_loss_visitor *visitor, const char *cause)
+{
+    struct table_loss loss = {.is_range_deletes = is_range_deletes,
+                              .offset = handle->offset,
+                              .bytes = handle->stored_size,
+                              .start = buffer_slice(&table->meta.smallest_key),
+                              .end = buffer_slice(&table->meta.largest_key),
+                              .cause = cause};
+    return visitor->loss(visitor->context, &loss);
+}
+
+/* What stands behind the footer: each block that is bad is told and left out. */
+static enum polarys_code salvage_blocks(struct table *table,
+                                        const struct table_loss_visitor *visitor,
+                                        struct polarys_error *err)
+{
+    struct polarys_error cause = POLARYS_ERROR_INIT;
+    enum polarys_code code = read_top_index(table, &cause);
+    if (table_is_damage(code)) {
+        code = salvage_tell(table, &table->footer.top_index, false, visitor, cause.message);
+        table->footer.top_index.stored_size = 0;
+    }
+    if (code == POLARYS_OK) {
+        code = read_range_deletes(table, &cause);
+        if (table_is_damage(code)) {
+            code = salvage_tell(table, &table->footer.range_deletes, true, visitor, cause.message);
+        }
+    }
+    return code == POLARYS_OK ? code
+                              : polarys_fail(err, code, "out of memory, or ended by the caller");
+}
+
+enum polarys_code table_salvage_open(const struct table_env *env, uint64_t file_id,
+                                     const struct table_meta *meta,
+                                     const struct table_loss_visitor *visitor, struct table **out,
+                                     struct polarys_error *err)
+{
+    *out = NULL;
+    struct table *table = table_alloc(env, file_id);
+    struct vfs_file *file = NULL;
+    if (table == NULL || (meta != NULL && table_meta_copy(&table->meta, meta) != POLARYS_OK)) {
+        table_close(table);
+        return polarys_fail(err, POLARYS_NO_MEMORY, "open table: out of memory");
+    }
+    enum polarys_code code = table_file_pin(table, &file, err);
+    if (code == POLARYS_OK) {
+        code = read_header(table, file, err);
+        if (code == POLARYS_OK) {
+            code = read_footer(table, file, meta == NULL ? NULL : meta->footer_tag, err);
+        }
+        table_file_unpin(table);
+    }
+    if (code == POLARYS_OK && meta == NULL) {
+        code = read_properties(table, err);
+        /* Without them the file's keys and versions are unknown, and that is all. */
+        if (table_is_damage(code)) {
+            table_meta_deinit(&table->meta);
+            code = POLARYS_OK;
+        }
+    }
+    if (code == POLARYS_OK) {
+        code = salvage_blocks(table, visitor, err);
+    }
+    if (code != POLARYS_OK) {
+        code = open_failed(table, 0, code, err);
+        table_close(table);
+        return code;
+    }
+    polarys_error_clear(err);
+    *out = table;
+    return POLARYS_OK;
 }
 
 void table_close(struct table *table)

@@ -63,6 +63,13 @@ static enum polarys_code window_get(struct wal_reader *reader, uint64_t offset, 
     reader->window_start = offset;
     reader->window_size = kept;
     code = vfs_read_exact(reader->file, offset + kept, reader->window + kept, wanted - kept, err);
+    if (code != POLARYS_OK && size > kept && wanted > size) {
+        /* A bad place further on must not hide what can be read here. */
+        wanted = size;
+        polarys_error_clear(err);
+        code =
+            vfs_read_exact(reader->file, offset + kept, reader->window + kept, wanted - kept, err);
+    }
     if (code != POLARYS_OK) {
         return code;
     }
@@ -313,6 +320,48 @@ enum polarys_code wal_reader_find_evidence(struct wal_reader *reader, bool *is_f
         }
         *found_offset = offset;
         offset += WAL_BLOCK_SIZE;
+    }
+    return POLARYS_OK;
+}
+
+/* Whether an authentic frame of the segment that may follow stands at `offset`; the reader goes on there. */
+static enum polarys_code resume_check(struct wal_reader *reader, uint64_t offset, bool *is_found,
+                                      struct polarys_error *err)
+{
+    struct wal_frame_header header;
+    uint8_t *bytes = NULL;
+    bool is_whole = false;
+    uint64_t torn_bytes = reader->torn_bytes;
+    enum polarys_code code = frame_load(reader, offset, &header, &bytes, &is_whole, err);
+    reader->torn_bytes = torn_bytes;
+    if (code != POLARYS_OK || !is_whole || header.ordinal < reader->ordinal ||
+        header.synced_offset > offset || header.first_version < reader->version_min) {
+        return code;
+    }
+    code = frame_decrypt(reader, &header, bytes, err);
+    reader->window_size = 0; /* decrypted in place, or wiped */
+    if (code == POLARYS_OK) {
+        *is_found = true;
+        reader->offset = offset;
+        reader->ordinal = header.ordinal;
+        memcpy(reader->tag, header.previous_tag, AEAD_TAG_SIZE);
+    }
+    return code == POLARYS_TAMPERED ? POLARYS_OK : code;
+}
+
+enum polarys_code wal_reader_resume(struct wal_reader *reader, uint64_t limit, bool *is_found,
+                                    struct polarys_error *err)
+{
+    POLARYS_ASSERT(reader->has_key);
+    *is_found = false;
+    uint64_t end = limit == 0 || limit > reader->file_bytes ? reader->file_bytes : limit;
+    uint64_t offset = reader->offset + WAL_BLOCK_SIZE;
+    for (; !*is_found && offset + WAL_FRAME_OVERHEAD <= end; offset += WAL_BLOCK_SIZE) {
+        enum polarys_code code = resume_check(reader, offset, is_found, err);
+        if (code != POLARYS_OK && code != POLARYS_IO) {
+            return fail_at(reader, code, "is followed by bytes that cannot be read", err);
+        }
+        polarys_error_clear(err);
     }
     return POLARYS_OK;
 }

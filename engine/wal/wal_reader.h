@@ -69,6 +69,15 @@ NODISCARD enum polarys_code wal_reader_find_evidence(struct wal_reader *reader, 
                                                      uint64_t *found_offset,
                                                      struct polarys_error *err);
 
+/*
+ * For salvage, after the walk has ended or failed: to the next whole, authentic frame of the segment below `limit` (0: the
+ * file's end) that may come later in the chain; wal_reader_next then gives it. What lies between is lost. The chain
+ * begins anew there: that the frame is this segment's shows the key, what comes before it does not.
+ * REQUIRES: opened with a keyring. Errors: NO_MEMORY; bytes that cannot be read are passed over.
+ */
+NODISCARD enum polarys_code wal_reader_resume(struct wal_reader *reader, uint64_t limit,
+                                              bool *is_found, struct polarys_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -43,8 +43,9 @@ static enum polarys_code fail_damaged(struct polarys_error *err, enum polarys_co
                                       uint64_t segment_id, uint64_t offset)
 {
     (void)polarys_wrap(err, code,
-                       "the log is damaged, nothing was changed: put back a good copy "
-                       "(`polarys log inspect FILE` shows how far a segment is good)");
+                       "the log is damaged, nothing was changed: put back a good copy, or take out "
+                       "what can be read with `polarys salvage` (`polarys log inspect FILE` shows "
+                       "how far a segment is good)");
     wal_error_place(err, segment_id, offset);
     return code;
 }

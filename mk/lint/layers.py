@@ -72,9 +72,10 @@ def judge_client(path: str, target: str) -> str:
         return "libpolarys knows nothing of the command line"
     if target.startswith("client/"):
         return ""
-    if is_cli and target in ("engine/engine.h", "engine/engine_replica.h", "engine/engine_restore.h"):
+    if is_cli and target in ("engine/engine.h", "engine/engine_replica.h", "engine/engine_restore.h",
+                             "engine/engine_salvage.h"):
         return ""
-    return "client/ uses proto/ and client/ only" + (", and engine/engine.h, engine/engine_replica.h and engine/engine_restore.h for offline commands" if is_cli else "")
+    return "client/ uses proto/ and client/ only" + (", and engine/engine.h, engine/engine_replica.h, engine/engine_restore.h and engine/engine_salvage.h for offline commands" if is_cli else "")
 
 
 def judge_service(path: str, target: str) -> str:

@@ -26,6 +26,13 @@ enum polarys_code control_store_open(struct control *control, struct polarys_err
     config_engine_options(config, &options);
     options.is_follower = is_follower;
     code = polarys_db_open(config->data_dir, &options, &control->db, err);
+    if (code == POLARYS_CORRUPT || code == POLARYS_TAMPERED) {
+        polarys_log(
+            POLARYS_LOG_ERROR, "server",
+            "the store is damaged, nothing was changed: put back a copy, or take out what can be read "
+            "with `polarys salvage %.200s --data-dir NEW --master-key-file KEY`",
+            config->data_dir);
+    }
     if (code != POLARYS_OK || !is_follower) {
         return code;
     }
