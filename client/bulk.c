@@ -45,6 +45,7 @@ bool polarys_client_bulk_open(struct polarys_client *client,
     *out = NULL;
     if (bulk != NULL) {
         bulk->client = client;
+        client_way_init(&bulk->way, CLIENT_PLACE_PRIMARY, 0, options->reconnect_ms);
         bulk->options = *options;
         bulk->options.database = strdup(options->database != NULL ? options->database : "");
         bulk->options.table = strdup(options->table != NULL ? options->table : "");

@@ -54,6 +54,8 @@ struct polarys_client_bulk {
     uint64_t last_number; /* of the newest batch cut */
 
     /* The session. */
+    struct client_way way;
+    struct client_target target;
     struct transport_stream *stream;
     uint8_t session_id[16];
     bool has_session;

@@ -55,6 +55,7 @@ static void acked(struct polarys_client_bulk *bulk, uint64_t number)
             bulk->sent_bytes -= batch->size - batch->start;
         }
         bulk->trouble_since_ms = 0;
+        client_way_progress(&bulk->way);
         bulk->acked_records += batch->record_count;
         bulk->acked_bytes += batch->record_bytes;
         bulk->acked_number = batch->number;
@@ -103,7 +104,8 @@ static bool session_try(struct polarys_client_bulk *bulk, struct polarys_client_
     bool is_idle = false;
 
     POLARYS_ASSERT(bulk->stream == NULL);
-    if (!transport_stream_open(bulk->client->transport, "/polarys.v1.BulkService/Write", 0,
+    if (!client_way_next(bulk->client, &bulk->way, &bulk->target, err) ||
+        !transport_stream_open(bulk->target.transport, "/polarys.v1.BulkService/Write", 0,
                                &bulk->stream, err)) {
         return false;
     }
@@ -134,6 +136,7 @@ static bool session_try(struct polarys_client_bulk *bulk, struct polarys_client_
     memcpy(bulk->session_id, answer->opened->session_id.data, sizeof(bulk->session_id));
     bulk->has_session = true;
     bulk->window_bytes = answer->opened->window_bytes;
+    client_session_note(bulk->client, bulk->way.node, answer->opened->header);
     acked(bulk, answer->opened->last_number);
     polarys__v1__write_response__free_unpacked(answer, NULL);
     return true;
@@ -152,9 +155,9 @@ static void session_forget(struct polarys_client_bulk *bulk)
 }
 
 /* True when a new attempt could end better than this one did. */
-static bool is_passing(const struct polarys_client_error *err)
+static bool is_passing(const struct polarys_client_error *err, enum client_step step)
 {
-    return err->status == POLARYS_CLIENT_UNAVAILABLE ||
+    return step != CLIENT_STEP_FAIL || err->status == POLARYS_CLIENT_UNAVAILABLE ||
            (err->status == POLARYS_CLIENT_RESOURCE_EXHAUSTED && err->retry_after_ms != 0);
 }
 
@@ -162,15 +165,22 @@ static bool is_passing(const struct polarys_client_error *err)
 static bool trouble_wait(struct polarys_client_bulk *bulk, const struct polarys_client_error *err)
 {
     uint64_t now_ms = transport_now_ms();
-    uint32_t delay_ms = err->retry_after_ms != 0 ? err->retry_after_ms : BULK_RECONNECT_PAUSE_MS;
+    uint32_t delay_ms = 0;
 
     POLARYS_ASSERT(err->status != POLARYS_CLIENT_OK);
     if (bulk->trouble_since_ms == 0) {
         bulk->trouble_since_ms = now_ms;
     }
-    if (!is_passing(err) || now_ms - bulk->trouble_since_ms >= bulk->options.reconnect_ms) {
+    /* Where the next attempt goes is the route's to say; how long it is worth trying is the writer's. */
+    enum client_step step =
+        client_way_judge(bulk->client, &bulk->way, CLIENT_REPEAT_ALWAYS, err, &delay_ms);
+    if (!is_passing(err, step) || now_ms - bulk->trouble_since_ms >= bulk->options.reconnect_ms) {
         return bulk_fail(bulk, err);
     }
+    if (step == CLIENT_STEP_AGAIN) {
+        return true;
+    }
+    delay_ms = err->retry_after_ms != 0 ? err->retry_after_ms : BULK_RECONNECT_PAUSE_MS;
     transport_sleep_ms(delay_ms < CLIENT_DELAY_MS_MAX ? delay_ms : CLIENT_DELAY_MS_MAX);
     return true;
 }
@@ -327,6 +337,9 @@ void bulk_session_close(struct polarys_client_bulk *bulk)
     request.close = &close;
     if (request_send(bulk, &request) && transport_stream_half_close(bulk->stream)) {
         Polarys__V1__WriteResponse *answer = answer_take(bulk, BULK_ANSWER_MS, &is_idle);
+        if (answer != NULL && answer->message_case == POLARYS__V1__WRITE_RESPONSE__MESSAGE_CLOSED) {
+            client_session_note(bulk->client, bulk->way.node, answer->closed->header);
+        }
         if (answer != NULL) {
             polarys__v1__write_response__free_unpacked(answer, NULL);
         }

@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The client's handle, and one call with its retries.
- *
- * Invariant: a call that may have been carried out is repeated only when repeating it is harmless: a
- * read, or a write that carries a request id.
+ * The client's handle, calls of encoded messages, and the wait for a server.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -41,6 +37,36 @@ void polarys_client_options_init(struct polarys_client_options *options)
     options->makes_request_ids = true;
 }
 
+static bool endpoint_check(const struct polarys_client_options *options, const char *endpoint,
+                           struct polarys_client_error *err)
+{
+    bool is_list = strchr(endpoint, ',') != NULL;
+
+    POLARYS_ASSERT(endpoint != NULL);
+    if (client_endpoint_list_is_valid(endpoint) && !(is_list && options->is_pinned)) {
+        return true;
+    }
+    client_error_set(err, POLARYS_CLIENT_INVALID_ARGUMENT, "the endpoint '%s' is not %s", endpoint,
+                     options->is_pinned ? CLIENT_ENDPOINT_FORM : CLIENT_ENDPOINT_LIST_FORM);
+    client_error_reason_set(err, "BAD_ARGUMENT");
+    return false;
+}
+
+static void client_init(struct polarys_client *client, const struct polarys_client_options *options,
+                        char *take_endpoint)
+{
+    pthread_condattr_t attributes;
+
+    client->options = *options;
+    client->options.endpoint = take_endpoint;
+    pthread_mutex_init(&client->mutex, NULL);
+    /* Deadlines are of the clock that nobody sets. */
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&client->searched, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
 bool polarys_client_open(const struct polarys_client_options *options, struct polarys_client **out,
                          struct polarys_client_error *err)
 {
@@ -55,16 +81,13 @@ bool polarys_client_open(const struct polarys_client_options *options, struct po
         client_error_set(err, POLARYS_CLIENT_RESOURCE_EXHAUSTED, "no memory for a client");
         goto fail;
     }
-    if (!client_endpoint_is_valid(endpoint)) {
-        client_error_set(err, POLARYS_CLIENT_INVALID_ARGUMENT, "the endpoint '%s' is not %s",
-                         endpoint, CLIENT_ENDPOINT_FORM);
-        client_error_reason_set(err, "BAD_ARGUMENT");
+    if (!endpoint_check(options, endpoint, err)) {
         goto fail;
     }
-    pthread_mutex_init(&client->mutex, NULL);
-    client->options = *options;
-    client->options.endpoint = endpoint;
-    if (!transport_open(&client->options, &client->transport, err)) {
+    client_init(client, options, endpoint);
+    if (!client_route_init(client) ||
+        (client->route.node_count == 1 && client_node_transport(client, 0, err) == NULL)) {
+        client_error_set(err, POLARYS_CLIENT_RESOURCE_EXHAUSTED, "no memory for a client");
         polarys_client_close(client);
         return false;
     }
@@ -80,7 +103,8 @@ fail:
 void polarys_client_close(struct polarys_client *client)
 {
     if (client != NULL) {
-        transport_close(client->transport);
+        client_route_deinit(client);
+        pthread_cond_destroy(&client->searched);
         pthread_mutex_destroy(&client->mutex);
         free((char *)client->options.endpoint);
         free(client);
@@ -126,158 +150,17 @@ uint32_t client_jitter(uint32_t delay_ms)
     return delay_ms / 2 + (delay_ms == 0 ? 0 : bits % (delay_ms / 2 + 1));
 }
 
-bool client_may_retry(const struct polarys_client *client, const struct polarys_client_error *err,
-                      enum client_repeat repeat, uint32_t attempt, uint32_t *delay_ms)
-{
-    uint64_t delay = (uint64_t)client->options.retry_delay_ms << (attempt < 6 ? attempt : 6);
-    bool was_refused = err->reason[0] != '\0';
-
-    POLARYS_ASSERT(err != NULL);
-    POLARYS_ASSERT(delay_ms != NULL);
-    delay = err->retry_after_ms != 0 ? err->retry_after_ms : delay;
-    *delay_ms = delay < CLIENT_DELAY_MS_MAX ? (uint32_t)delay : CLIENT_DELAY_MS_MAX;
-    if (err->retry_after_ms == 0) {
-        *delay_ms = client_jitter(*delay_ms);
-    }
-    if (attempt >= client->options.retries_max || repeat == CLIENT_REPEAT_NEVER) {
-        return false;
-    }
-    if (err->status == POLARYS_CLIENT_UNAVAILABLE) {
-        return was_refused || repeat == CLIENT_REPEAT_ALWAYS;
-    }
-    return err->status == POLARYS_CLIENT_RESOURCE_EXHAUSTED && was_refused &&
-           err->retry_after_ms != 0;
-}
-
-/* `cause` may be "". */
-static void nobody_answers(const struct polarys_client *client, const char *cause,
-                           struct polarys_client_error *err)
-{
-    uint32_t attempts = err->attempts;
-
-    POLARYS_ASSERT(client->options.endpoint != NULL);
-    client_error_set(err, POLARYS_CLIENT_UNAVAILABLE, "nobody answers at %s%s%s",
-                     client->options.endpoint, cause[0] == '\0' ? "" : ": ", cause);
-    err->attempts = attempts;
-}
-
-/* What gRPC's message about a connection that could not be made ends with; false for any other message. */
-static bool connect_cause(const char *message, char *cause, size_t cause_size)
-{
-    static const char start[] = "failed to connect";
-    const char *last = strrchr(message, ':');
-
-    POLARYS_ASSERT(cause_size > 0);
-    if (strncmp(message, start, sizeof(start) - 1) != 0) {
-        return false;
-    }
-    (void)snprintf(cause, cause_size, "%s", last == NULL ? "" : last + 1 + strspn(last + 1, " "));
-    return true;
-}
-
-void client_error_judge_silence(const struct polarys_client *client,
-                                struct polarys_client_error *err)
-{
-    char cause[64];
-
-    POLARYS_ASSERT(err == NULL || err->status != POLARYS_CLIENT_OK);
-    /* With a reason it is the server that has spoken. */
-    if (err == NULL || err->reason[0] != '\0') {
-        return;
-    }
-    if (err->status == POLARYS_CLIENT_UNAVAILABLE &&
-        connect_cause(err->message, cause, sizeof(cause))) {
-        nobody_answers(client, cause, err);
-    } else if (err->status == POLARYS_CLIENT_DEADLINE_EXCEEDED &&
-               !transport_is_connected(client->transport)) {
-        nobody_answers(client, "", err);
-    }
-}
-
-/* All attempts of a call, whatever its size. */
-static bool invoke_attempts(struct polarys_client *client, struct transport_request request,
-                            enum client_repeat repeat, struct transport_message *response,
-                            struct polarys_client_error *err)
-{
-    uint32_t delay_ms;
-
-    POLARYS_ASSERT(request.deadline_ms == 0);
-    POLARYS_ASSERT(err != NULL);
-    if (client->options.timeout_ms != 0) {
-        request.deadline_ms = transport_now_ms() + client->options.timeout_ms;
-    }
-    for (uint32_t attempt = 0;; attempt++) {
-        client_error_clear(err);
-        bool is_ok = transport_unary(client->transport, &request, response, err);
-        err->attempts = attempt + 1;
-        if (is_ok || !client_may_retry(client, err, repeat, attempt, &delay_ms)) {
-            return is_ok;
-        }
-        if (request.deadline_ms != 0 && transport_now_ms() + delay_ms >= request.deadline_ms) {
-            return false;
-        }
-        transport_sleep_ms(delay_ms);
-    }
-}
-
-bool client_invoke_bytes(struct polarys_client *client, struct transport_request request,
-                         enum client_repeat repeat, struct transport_message *response,
-                         struct polarys_client_error *err)
-{
-    struct polarys_client_error own = {.status = POLARYS_CLIENT_OK};
-
-    POLARYS_ASSERT(client != NULL);
-    POLARYS_ASSERT(request.method != NULL && request.method[0] == '/');
-    if (err == NULL) {
-        client_error_clear(&own);
-        err = &own;
-    }
-    response->bytes = NULL;
-    response->size = 0;
-    bool is_ok = client_request_check(client, request.size, err) &&
-                 invoke_attempts(client, request, repeat, response, err);
-    if (!is_ok) {
-        client_error_judge_silence(client, err);
-    }
-    return is_ok;
-}
-
-ProtobufCMessage *client_invoke(struct polarys_client *client, const struct client_call *call,
-                                struct polarys_client_error *err)
-{
-    struct transport_message packed;
-    struct transport_message response;
-    ProtobufCMessage *message = NULL;
-
-    POLARYS_ASSERT(call->request != NULL);
-    POLARYS_ASSERT(call->response_type != NULL);
-    if (!client_pack(call->request, &packed)) {
-        client_error_set(err, POLARYS_CLIENT_RESOURCE_EXHAUSTED, "no memory for a request");
-        return NULL;
-    }
-    struct transport_request request = {call->method, packed.bytes, packed.size, 0};
-    if (client_invoke_bytes(client, request, call->repeat, &response, err)) {
-        message =
-            protobuf_c_message_unpack(call->response_type, NULL, response.size, response.bytes);
-        free(response.bytes);
-        if (message == NULL) {
-            client_error_set(err, POLARYS_CLIENT_INTERNAL, "%s: the answer cannot be decoded",
-                             call->method);
-        }
-    }
-    free(packed.bytes);
-    return message;
-}
-
 bool polarys_client_call(struct polarys_client *client, const struct polarys_client_rpc *rpc,
                          uint8_t **response, size_t *response_size,
                          struct polarys_client_error *err)
 {
     struct transport_message message;
-    struct transport_request request = {rpc->method, rpc->request, rpc->request_size, 0};
-    bool is_ok = client_invoke_bytes(
-        client, request, rpc->is_repeatable ? CLIENT_REPEAT_ALWAYS : CLIENT_REPEAT_REFUSED,
-        &message, err);
+    uint32_t node;
+    const struct client_errand errand = {
+        {rpc->method, rpc->request, rpc->request_size, 0},
+        rpc->is_repeatable ? CLIENT_REPEAT_ALWAYS : CLIENT_REPEAT_REFUSED,
+        rpc->is_any_node ? CLIENT_PLACE_READ : CLIENT_PLACE_PRIMARY};
+    bool is_ok = client_invoke_bytes(client, &errand, &message, &node, err);
 
     POLARYS_ASSERT(rpc->request != NULL || rpc->request_size == 0);
     POLARYS_ASSERT(response != NULL && response_size != NULL);
@@ -287,14 +170,14 @@ bool polarys_client_call(struct polarys_client *client, const struct polarys_cli
 }
 
 /* One health check; `err` says why not. */
-static bool is_serving(struct polarys_client *client, uint64_t deadline_ms,
+static bool is_serving(const struct client_target *target, uint64_t deadline_ms,
                        struct polarys_client_error *err)
 {
     struct transport_message response;
     bool serves = false;
 
     struct transport_request request = {"/grpc.health.v1.Health/Check", "", 0, deadline_ms};
-    if (!transport_unary(client->transport, &request, &response, err)) {
+    if (!transport_unary(target->transport, &request, &response, err)) {
         return false;
     }
     Grpc__Health__V1__HealthCheckResponse *check =
@@ -310,24 +193,46 @@ static bool is_serving(struct polarys_client *client, uint64_t deadline_ms,
     return serves;
 }
 
+/* One attempt at whoever the primary is by now; where that is not to be found out, `err` says so. */
+static bool is_primary_serving(struct polarys_client *client, uint64_t deadline_ms,
+                               struct client_target *target, struct polarys_client_error *err)
+{
+    struct client_way way;
+
+    client_way_init(&way, CLIENT_PLACE_PRIMARY, deadline_ms, 0);
+    if (!client_way_next(client, &way, target, err)) {
+        return false;
+    }
+    bool serves = is_serving(target, deadline_ms, err);
+    if (!serves) {
+        client_route_told(client, way.node, err);
+    }
+    return serves;
+}
+
 bool polarys_client_wait_ready(struct polarys_client *client, uint32_t timeout_ms,
                                struct polarys_client_error *err)
 {
     uint64_t end_ms = transport_now_ms() + timeout_ms;
+    struct polarys_client_error own;
 
     POLARYS_ASSERT(client != NULL);
+    err = err == NULL ? &own : err;
     for (;;) {
         uint64_t attempt_end_ms = transport_now_ms() + READY_ATTEMPT_MS;
-        if (is_serving(client, attempt_end_ms < end_ms ? attempt_end_ms : end_ms, err)) {
+        struct client_target target = {NULL, client->options.endpoint, 0};
+        client_error_clear(err);
+        if (is_primary_serving(client, attempt_end_ms < end_ms ? attempt_end_ms : end_ms, &target,
+                               err)) {
             client_error_clear(err);
             return true;
         }
         if (transport_now_ms() + READY_POLL_MS >= end_ms) {
             /* The deadline is of the last attempt: no news to a caller who waited for longer. */
-            if (err != NULL && err->status == POLARYS_CLIENT_DEADLINE_EXCEEDED) {
-                nobody_answers(client, "", err);
+            if (err->status == POLARYS_CLIENT_DEADLINE_EXCEEDED) {
+                client_error_nobody(target.address, "", err);
             } else {
-                client_error_judge_silence(client, err);
+                client_error_judge_silence(&target, err);
             }
             return false;
         }

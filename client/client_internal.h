@@ -12,6 +12,7 @@
 
 #include "client/error.h"
 #include "client/polarys.h"
+#include "client/route.h"
 #include "client/transport.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "polarys/v1/common.pb-c.h"
@@ -20,15 +21,27 @@
 extern "C" {
 #endif
 
+enum { CLIENT_TOKEN_BYTES_MAX = 128 }; /* what a server's token may have */
+
+/* The newest state that this client knows of. */
+struct client_session {
+    uint64_t term;
+    uint64_t version;
+    size_t token_size; /* 0: nothing was seen yet */
+    uint8_t token[CLIENT_TOKEN_BYTES_MAX];
+};
+
 struct polarys_client {
     /* Immutable after open. */
     struct polarys_client_options options; /* strings owned */
-    struct transport *transport;
 
-    pthread_mutex_t mutex;
+    pthread_mutex_t mutex;   /* never held while a server is asked */
+    pthread_cond_t searched; /* a search for the primary has ended */
     /* Guarded by mutex. */
     struct polarys_client_limits limits;
     bool has_limits;
+    struct client_session session;
+    struct client_route route;
 };
 
 /* An open transaction. */
@@ -48,13 +61,7 @@ enum {
     CLIENT_DELAY_MS_MAX = 5000, /* between two attempts, whatever the server asks for */
 };
 
-/* How a failed attempt may be repeated. */
-enum client_repeat {
-    CLIENT_REPEAT_NEVER,
-    CLIENT_REPEAT_ALWAYS, /* reads, writes with a request id */
-    /* Only when the server said that it did nothing. */
-    CLIENT_REPEAT_REFUSED,
-};
+struct client_consistency;
 
 /* One call on the wire: a message out, a message of another kind back. */
 struct client_call {
@@ -62,6 +69,8 @@ struct client_call {
     const ProtobufCMessage *request;
     const ProtobufCMessageDescriptor *response_type;
     enum client_repeat repeat;
+    /* Of a read whose request points into it: says where it may go. NULL: to the primary. */
+    struct client_consistency *consistency;
 };
 
 /* Makes the call, with retries until the client's timeout. The response is freed with
@@ -69,9 +78,15 @@ struct client_call {
 ProtobufCMessage *client_invoke(struct polarys_client *client, const struct client_call *call,
                                 struct polarys_client_error *err);
 
-/* The same on encoded messages; the request's deadline is set here. */
-bool client_invoke_bytes(struct polarys_client *client, struct transport_request request,
-                         enum client_repeat repeat, struct transport_message *response,
+/* A call of encoded messages: where it may go and how often. */
+struct client_errand {
+    struct transport_request request; /* its deadline is set by each attempt */
+    enum client_repeat repeat;
+    enum client_place place;
+};
+/* The same on encoded messages. `*node` is who answered. */
+bool client_invoke_bytes(struct polarys_client *client, const struct client_errand *errand,
+                         struct transport_message *response, uint32_t *node,
                          struct polarys_client_error *err);
 
 /* False with TOO_LARGE for a message that the server's transport would refuse without a word. Asks the
@@ -84,9 +99,23 @@ bool client_may_retry(const struct polarys_client *client, const struct polarys_
                       enum client_repeat repeat, uint32_t attempt, uint32_t *delay_ms);
 
 /* Where no connection could be made, or time ran out without one: says in `err` (which may be NULL) that nobody
- * answers, and where, rather than that somebody is slow. */
-void client_error_judge_silence(const struct polarys_client *client,
+ * answers, and where, rather than that somebody is slow. `target`: of the last attempt. */
+void client_error_judge_silence(const struct client_target *target,
                                 struct polarys_client_error *err);
+/* Says that; `cause` may be "". */
+void client_error_nobody(const char *address, const char *cause, struct polarys_client_error *err);
+
+/* ---- what this client has seen ---- */
+
+/* Takes the header that an answer begins with (NULL: it has none): its token if it is newer, and its term. */
+void client_session_note(struct polarys_client *client, uint32_t node,
+                         const Polarys__V1__ResponseHeader *header);
+/* The header of a decoded answer; NULL when messages of its kind have none. */
+const Polarys__V1__ResponseHeader *client_header_find(const ProtobufCMessage *message);
+/* Copies the newest token; returns its size, 0 when there is none. */
+size_t client_session_token(struct polarys_client *client, uint8_t token[CLIENT_TOKEN_BYTES_MAX]);
+/* Forgets it if it is still this one: what it stands for is no longer to be had anywhere. */
+void client_session_forget(struct polarys_client *client, const void *token, size_t size);
 
 /* The request id of a change: the caller's, a fresh one, or none. */
 struct client_request_id {
@@ -151,10 +180,19 @@ void client_range_fill(Polarys__V1__KeyRange *message, const struct polarys_clie
 struct client_consistency {
     Polarys__V1__Consistency message;
     Google__Protobuf__Duration staleness;
+    enum client_place place; /* who may answer the read */
+    bool is_session;         /* the token is the client's own */
+    uint8_t token[CLIENT_TOKEN_BYTES_MAX];
 };
 /* NULL for STRONG, which is what an unset field means, and within a transaction. */
 Polarys__V1__Consistency *client_consistency_fill(struct client_consistency *room,
+                                                  struct polarys_client *client,
                                                   const struct polarys_client_read *read);
+/* What the token of the client's own stands for is lost: the read is a STRONG one from now on, and the token
+ * forgotten. REQUIRES: room->is_session. */
+void client_consistency_reset(struct client_consistency *room, struct polarys_client *client);
+/* Who may answer it; `read` may be NULL. */
+enum client_place client_read_place(const struct polarys_client_read *read);
 struct client_precondition {
     Polarys__V1__Precondition message;
     Polarys__V1__FieldEquals field;

@@ -31,11 +31,48 @@ void client_range_fill(Polarys__V1__KeyRange *message, const struct polarys_clie
     message->prefix = client_bytes(range->prefix, range->prefix_size);
 }
 
+enum client_place client_read_place(const struct polarys_client_read *read)
+{
+    bool is_strong =
+        read == NULL || read->txn != NULL || read->consistency == POLARYS_CLIENT_STRONG;
+    return is_strong ? CLIENT_PLACE_PRIMARY : CLIENT_PLACE_READ;
+}
+
+/* No older than what this client has seen; before it has seen anything whatever a node has will do. */
+static void session_fill(struct client_consistency *room, struct polarys_client *client)
+{
+    size_t size = client_session_token(client, room->token);
+
+    room->is_session = size > 0;
+    if (size == 0) {
+        room->message.level_case = POLARYS__V1__CONSISTENCY__LEVEL_LOCAL;
+        room->message.local = 1;
+        return;
+    }
+    room->message.level_case = POLARYS__V1__CONSISTENCY__LEVEL_AT_LEAST;
+    room->message.at_least = client_bytes(room->token, size);
+}
+
+void client_consistency_reset(struct client_consistency *room, struct polarys_client *client)
+{
+    POLARYS_ASSERT(room->is_session);
+    POLARYS_ASSERT(room->message.level_case == POLARYS__V1__CONSISTENCY__LEVEL_AT_LEAST);
+    client_session_forget(client, room->token, room->message.at_least.len);
+    room->message.at_least = client_bytes(NULL, 0);
+    room->message.level_case = POLARYS__V1__CONSISTENCY__LEVEL_STRONG;
+    room->message.strong = 1;
+    room->is_session = false;
+    room->place = CLIENT_PLACE_PRIMARY;
+}
+
 Polarys__V1__Consistency *client_consistency_fill(struct client_consistency *room,
+                                                  struct polarys_client *client,
                                                   const struct polarys_client_read *read)
 {
     POLARYS_ASSERT(room != NULL);
-    if (read == NULL || read->txn != NULL || read->consistency == POLARYS_CLIENT_STRONG) {
+    room->place = client_read_place(read);
+    room->is_session = false;
+    if (room->place == CLIENT_PLACE_PRIMARY) {
         return NULL;
     }
     polarys__v1__consistency__init(&room->message);
@@ -58,6 +95,9 @@ Polarys__V1__Consistency *client_consistency_fill(struct client_consistency *roo
         room->staleness.nanos = (int32_t)(read->staleness_ms % 1000) * 1000000;
         room->message.level_case = POLARYS__V1__CONSISTENCY__LEVEL_MAX_STALENESS;
         room->message.max_staleness = &room->staleness;
+        break;
+    case POLARYS_CLIENT_SESSION:
+        session_fill(room, client);
         break;
     case POLARYS_CLIENT_LOCAL:
     case POLARYS_CLIENT_STRONG:

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "client/assert.h"
+#include "client/polarys.h"
 
 enum { PORT_DIGITS_MAX = 5, PORT_MAX = 65535 };
 
@@ -46,4 +47,45 @@ bool client_endpoint_is_valid(const char *endpoint)
     }
     size_t host_size = strspn(endpoint, host_characters);
     return host_size > 0 && endpoint[host_size] == ':' && is_port(endpoint + host_size + 1);
+}
+
+bool client_endpoint_next(const char **list, char endpoint[CLIENT_ENDPOINT_BYTES_MAX])
+{
+    POLARYS_ASSERT(list != NULL && *list != NULL);
+    POLARYS_ASSERT(endpoint != NULL);
+    size_t size = strcspn(*list, ",");
+    if (size >= CLIENT_ENDPOINT_BYTES_MAX) {
+        return false;
+    }
+    memcpy(endpoint, *list, size);
+    endpoint[size] = '\0';
+    *list = (*list)[size] == ',' ? *list + size + 1 : NULL;
+    return true;
+}
+
+size_t client_endpoint_count(const char *list)
+{
+    size_t count = 1;
+
+    POLARYS_ASSERT(list != NULL);
+    for (const char *comma = strchr(list, ','); comma != NULL; comma = strchr(comma + 1, ',')) {
+        count++;
+    }
+    return count;
+}
+
+bool client_endpoint_list_is_valid(const char *list)
+{
+    char endpoint[CLIENT_ENDPOINT_BYTES_MAX];
+
+    POLARYS_ASSERT(list != NULL);
+    if (client_endpoint_count(list) > POLARYS_CLIENT_ENDPOINTS_MAX) {
+        return false;
+    }
+    while (list != NULL) {
+        if (!client_endpoint_next(&list, endpoint) || !client_endpoint_is_valid(endpoint)) {
+            return false;
+        }
+    }
+    return true;
 }

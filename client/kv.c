@@ -148,10 +148,11 @@ bool polarys_client_get(struct polarys_client *client, const struct polarys_clie
     request.for_update = read != NULL && read->txn != NULL && read->is_for_update;
     request.table = client_text(key->table);
     request.key = client_bytes(key->key, key->key_size);
-    request.consistency = client_consistency_fill(&consistency, read);
+    request.consistency = client_consistency_fill(&consistency, client, read);
 
     struct client_call call = {"/polarys.v1.KvService/Get", &request.base,
-                               &polarys__v1__get_response__descriptor, CLIENT_REPEAT_ALWAYS};
+                               &polarys__v1__get_response__descriptor, CLIENT_REPEAT_ALWAYS,
+                               &consistency};
     Polarys__V1__GetResponse *response =
         (Polarys__V1__GetResponse *)client_invoke(client, &call, err);
     if (response == NULL) {

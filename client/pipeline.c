@@ -16,6 +16,7 @@
 
 struct pipeline_slot {
     grpc_call *call; /* NULL when free */
+    uint32_t node;   /* of its client, that it goes to */
     grpc_metadata_array initial;
     grpc_metadata_array trailing;
     grpc_byte_buffer *request;
@@ -103,11 +104,16 @@ bool client_pipeline_start(struct client_pipeline *pipeline, uint32_t index,
     struct polarys_client *client = pipeline->clients[index % pipeline->client_count];
     uint64_t deadline_ms =
         client->options.timeout_ms == 0 ? 0 : transport_now_ms() + client->options.timeout_ms;
-    grpc_slice path = grpc_slice_from_copied_string(rpc->method);
+    struct client_target target;
 
     POLARYS_ASSERT(index < pipeline->slot_count);
     POLARYS_ASSERT(pipeline->slots[index].call == NULL);
-    slot->call = grpc_channel_create_call(client->transport->channel, NULL, GRPC_PROPAGATE_DEFAULTS,
+    if (!client_route_guess(client, rpc->is_any_node ? CLIENT_PLACE_READ : CLIENT_PLACE_PRIMARY,
+                            &slot->node, &target)) {
+        return false;
+    }
+    grpc_slice path = grpc_slice_from_copied_string(rpc->method);
+    slot->call = grpc_channel_create_call(target.transport->channel, NULL, GRPC_PROPAGATE_DEFAULTS,
                                           pipeline->queue, path, NULL,
                                           transport_deadline(deadline_ms), NULL);
     grpc_slice_unref(path);
@@ -124,7 +130,8 @@ bool client_pipeline_start(struct client_pipeline *pipeline, uint32_t index,
     return true;
 }
 
-static void completion_fill(struct client_completion *completion, const struct pipeline_slot *slot)
+static void completion_fill(struct client_completion *completion, const struct pipeline_slot *slot,
+                            struct polarys_client *client)
 {
     struct polarys_client_error err;
 
@@ -138,6 +145,8 @@ static void completion_fill(struct client_completion *completion, const struct p
         return;
     }
     transport_error_fill(&err, slot->status, &slot->text, &slot->trailing);
+    client_route_told(client, slot->node,
+                      &err); /* the next calls go where the primary is by then */
     completion->status = err.status;
     (void)snprintf(completion->reason, sizeof(completion->reason), "%s", err.reason);
     (void)snprintf(completion->message, sizeof(completion->message), "%.200s", err.message);
@@ -161,7 +170,7 @@ bool client_pipeline_next(struct client_pipeline *pipeline, uint64_t until_ns,
     }
     struct pipeline_slot *slot = event.tag;
     completion->slot = (uint32_t)(slot - pipeline->slots);
-    completion_fill(completion, slot);
+    completion_fill(completion, slot, pipeline->clients[completion->slot % pipeline->client_count]);
     slot_release(pipeline, slot);
     return true;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Many unary calls under way at once from one thread, for load generators: no call blocks, one place waits
- * for whichever ends next. Nothing is retried. Not part of libpolarys's public face.
+ * for whichever ends next. Nothing is retried, but a call that failed since the primary has moved has the next ones
+ * go to the new one. Not part of libpolarys's public face.
  */
 #ifndef CLIENT_PIPELINE_H
 #define CLIENT_PIPELINE_H

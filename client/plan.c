@@ -113,9 +113,10 @@ bool polarys_client_query_explain(struct polarys_client *client,
     request.read_mask = mask.fields;
     request.limit = options->limit;
     request.run = runs;
-    request.consistency = client_consistency_fill(&consistency, &options->read);
+    request.consistency = client_consistency_fill(&consistency, client, &options->read);
     struct client_call call = {"/polarys.v1.QueryService/Explain", &request.base,
-                               &polarys__v1__explain_response__descriptor, CLIENT_REPEAT_ALWAYS};
+                               &polarys__v1__explain_response__descriptor, CLIENT_REPEAT_ALWAYS,
+                               &consistency};
     Polarys__V1__ExplainResponse *response =
         (Polarys__V1__ExplainResponse *)client_invoke(client, &call, err);
     query_mask_deinit(&mask);

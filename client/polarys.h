@@ -13,6 +13,10 @@
  * harm are retried with back-off when the server says UNAVAILABLE or the connection breaks; writes carry a
  * request id for that, so that a retry never writes twice.
  *
+ * Several endpoints are the nodes of one group: writes, transactions and STRONG reads go to the primary, other
+ * reads where options.read_policy says, and every call goes on elsewhere, within its deadline, when the primary
+ * has moved or a node cannot serve it (docs/client-c.md).
+ *
  * A request that the server's transport would refuse for its size is refused here, as
  * INVALID_ARGUMENT/TOO_LARGE with the metadata `limit` and `size`: the server could not say so.
  *
@@ -92,9 +96,24 @@ POLARYS_CLIENT_API const char *polarys_client_status_name(enum polarys_client_st
 
 struct polarys_client;
 
+/* Which node answers reads that any node may answer: those with another consistency than STRONG, outside of
+ * transactions. Everything else goes to the primary. */
+enum polarys_client_read_policy {
+    POLARYS_CLIENT_READ_PRIMARY,
+    POLARYS_CLIENT_READ_REPLICA_PREFERRED, /* the replicas in turn, or else the primary */
+    POLARYS_CLIENT_READ_NEAREST,           /* whichever node answers soonest, the primary too */
+};
+
+enum {
+    POLARYS_CLIENT_ENDPOINTS_MAX = 16, /* in one list */
+    POLARYS_CLIENT_NODES_MAX = 32,     /* listed or told of by a server */
+};
+
 /* Set by polarys_client_options_init. Strings are copied by open. */
 struct polarys_client_options {
-    const char *endpoint;        /* HOST:PORT or "unix:/path"; NULL: "127.0.0.1:7480" */
+    /* HOST:PORT or "unix:/path"; NULL: "127.0.0.1:7480". Several with commas between are the nodes of one
+     * group, in any order: the client finds out which is the primary, and follows it when that changes. */
+    const char *endpoint;
     uint32_t timeout_ms;         /* of one call, retries included: 10,000; 0: none */
     uint32_t connect_timeout_ms; /* of one attempt to connect: 5,000 */
     uint32_t retries_max;        /* after the first attempt: 3 */
@@ -104,6 +123,13 @@ struct polarys_client_options {
     /* Writes without a request id of the caller's get one, so that a retry after a lost answer never
      * writes twice: true. Without, blind puts and deletes are retried as they are. */
     bool makes_request_ids;
+    enum polarys_client_read_policy read_policy;
+    /* Calls go to the endpoint, whatever it is, and NOT_PRIMARY comes back as an error: for work on one node.
+     * REQUIRES: one endpoint. Otherwise the client goes to the primary that the answer names. */
+    bool is_pinned;
+    /* Asked before a node that is not listed, but named by a server as the primary, is used. NULL: any is. May
+     * be called from any thread that makes calls. */
+    bool (*accepts_endpoint)(const char *endpoint);
 };
 
 POLARYS_CLIENT_API void polarys_client_options_init(struct polarys_client_options *options);
@@ -116,8 +142,8 @@ POLARYS_CLIENT_API bool polarys_client_open(const struct polarys_client_options 
 /* REQUIRES: nothing of it in use. Accepts NULL. */
 POLARYS_CLIENT_API void polarys_client_close(struct polarys_client *client);
 
-/* Waits until the server answers its health check (SERVING), for at most timeout_ms. Errors: UNAVAILABLE when
- * nobody answered or who did was not serving. */
+/* Waits until a server answers its health check (SERVING), for at most timeout_ms: the primary if it is known, else
+ * the listed ones in turn. Errors: UNAVAILABLE when nobody answered or who did was not serving. */
 POLARYS_CLIENT_API bool polarys_client_wait_ready(struct polarys_client *client,
                                                   uint32_t timeout_ms,
                                                   struct polarys_client_error *err);
@@ -152,6 +178,9 @@ enum polarys_client_consistency {
     POLARYS_CLIENT_SNAPSHOT,      /* version */
     POLARYS_CLIENT_MAX_STALENESS, /* staleness_ms */
     POLARYS_CLIENT_LOCAL,
+    /* No older than anything that this client has read or written before, on whichever node: AT_LEAST with
+     * the newest token that it was given. After a failover that lost what the token stands for: STRONG. */
+    POLARYS_CLIENT_SESSION,
 };
 
 struct polarys_client_txn; /* client/polarys_txn.h */
@@ -435,6 +464,7 @@ struct polarys_client_rpc {
     size_t request_size;
     bool
         is_repeatable; /* retried like a read; otherwise only when the server says it did nothing */
+    bool is_any_node;  /* goes where options.read_policy says; otherwise to the primary */
 };
 
 /*

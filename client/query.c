@@ -67,8 +67,9 @@ static bool query_send(struct polarys_client_query *query, struct polarys_client
     request.limit = options->limit == 0 ? 0 : options->limit - query->returned;
     request.cursor = client_bytes(query->cursor, query->cursor_size);
     /* A cursor brings its own version. */
-    request.consistency =
-        query->cursor_size > 0 ? NULL : client_consistency_fill(&consistency, &read);
+    request.consistency = query->cursor_size > 0
+                              ? NULL
+                              : client_consistency_fill(&consistency, query->feed.client, &read);
     return client_feed_open(&query->feed, &request.base, err);
 }
 
@@ -86,9 +87,8 @@ bool polarys_client_query_open(struct polarys_client *client,
         client_error_set(err, POLARYS_CLIENT_RESOURCE_EXHAUSTED, "no memory for a query");
         return false;
     }
-    query->feed.client = client;
-    query->feed.method = "/polarys.v1.QueryService/Query";
-    query->feed.reconnect_ms = options->reconnect_ms;
+    client_feed_init(&query->feed, client, "/polarys.v1.QueryService/Query",
+                     client_read_place(&options->read), options->reconnect_ms);
     if (!query_mask_init(&query->mask, options->fields, options->field_count, err) ||
         !query_send(query, err)) {
         polarys_client_query_close(query);
@@ -142,7 +142,10 @@ static bool stream_ended(struct polarys_client_query *query, enum client_feed_ev
         reason == POLARYS__V1__QUERY_END_REASON__QUERY_END_REASON_UNSPECIFIED) {
         event = client_feed_cut(&query->feed, err);
     }
-    return event != CLIENT_FEED_FAILED && query_send(query, err);
+    bool goes_on =
+        event != CLIENT_FEED_FAILED ||
+        (query->version == 0 && client_feed_read_reset(&query->feed, &query->options.read));
+    return goes_on && query_send(query, err);
 }
 
 /* Keeps where to go on behind a message. False: no memory. */
@@ -180,6 +183,9 @@ static bool message_take(struct polarys_client_query *query, struct polarys_clie
     }
     if (query->message->version != 0) {
         query->version = query->message->version;
+    }
+    if (!client_feed_header_take(&query->feed, query->message->header, query->version, err)) {
+        return false;
     }
     bool says_where = query->message->cursor.len > 0 || query->message->n_documents > 0;
     if (says_where && !cursor_keep(query, &query->message->cursor)) {
@@ -262,9 +268,10 @@ bool polarys_client_query_count(struct polarys_client *client,
     request.transaction = client_txn_field(options->read.txn);
     request.table = client_text(options->table);
     request.filter = client_text(options->filter);
-    request.consistency = client_consistency_fill(&consistency, &options->read);
+    request.consistency = client_consistency_fill(&consistency, client, &options->read);
     struct client_call call = {"/polarys.v1.QueryService/Count", &request.base,
-                               &polarys__v1__count_response__descriptor, CLIENT_REPEAT_ALWAYS};
+                               &polarys__v1__count_response__descriptor, CLIENT_REPEAT_ALWAYS,
+                               &consistency};
     Polarys__V1__CountResponse *response =
         (Polarys__V1__CountResponse *)client_invoke(client, &call, err);
     if (response == NULL) {

@@ -69,7 +69,7 @@ static bool scan_send(struct polarys_client_scan *scan, struct polarys_client_er
     request.reverse = options->is_reverse;
     request.keys_only = options->is_keys_only;
     request.limit = options->limit == 0 ? 0 : options->limit - scan->returned;
-    request.consistency = client_consistency_fill(&consistency, &read);
+    request.consistency = client_consistency_fill(&consistency, scan->feed.client, &read);
     return client_feed_open(&scan->feed, &request.base, err);
 }
 
@@ -87,9 +87,8 @@ bool polarys_client_scan_open(struct polarys_client *client,
         client_error_set(err, POLARYS_CLIENT_RESOURCE_EXHAUSTED, "no memory for a scan");
         return false;
     }
-    scan->feed.client = client;
-    scan->feed.method = "/polarys.v1.KvService/Scan";
-    scan->feed.reconnect_ms = options->reconnect_ms;
+    client_feed_init(&scan->feed, client, "/polarys.v1.KvService/Scan",
+                     client_read_place(&options->read), options->reconnect_ms);
     if (!scan_send(scan, err)) {
         polarys_client_scan_close(scan);
         return false;
@@ -128,7 +127,9 @@ static bool stream_ended(struct polarys_client_scan *scan, enum client_feed_even
         reason == POLARYS__V1__SCAN_END_REASON__SCAN_END_REASON_UNSPECIFIED) {
         event = client_feed_cut(&scan->feed, err);
     }
-    return event != CLIENT_FEED_FAILED && scan_send(scan, err);
+    bool goes_on = event != CLIENT_FEED_FAILED ||
+                   (scan->version == 0 && client_feed_read_reset(&scan->feed, &scan->options.read));
+    return goes_on && scan_send(scan, err);
 }
 
 /* Reads the next message of the stream into scan->message. */
@@ -154,7 +155,7 @@ static bool message_take(struct polarys_client_scan *scan, struct polarys_client
     if (scan->message->version != 0) {
         scan->version = scan->message->version;
     }
-    return true;
+    return client_feed_header_take(&scan->feed, scan->message->header, scan->version, err);
 }
 
 static bool last_key_set(struct polarys_client_scan *scan, const ProtobufCBinaryData *key)

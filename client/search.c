@@ -19,6 +19,7 @@ enum {
 struct search {
     struct client_feed feed;
     const struct polarys_client_search_options *options;
+    struct polarys_client_read read;
     struct query_mask mask;
     bool (*each)(void *context, const struct polarys_client_hit *hit);
     void *context;
@@ -40,7 +41,7 @@ static bool search_send(struct search *search, struct polarys_client_error *err)
     const struct polarys_client_search_options *options = search->options;
     Polarys__V1__SearchRequest request = POLARYS__V1__SEARCH_REQUEST__INIT;
     struct client_consistency consistency;
-    struct polarys_client_read read = options->read;
+    struct polarys_client_read read = search->read;
 
     POLARYS_ASSERT(search->returned < search_limit(search));
     if (search->version != 0) {
@@ -58,7 +59,7 @@ static bool search_send(struct search *search, struct polarys_client_error *err)
     request.limit = search_limit(search) - search->returned;
     request.offset = options->offset + search->returned;
     request.with_highlights = options->with_highlights;
-    request.consistency = client_consistency_fill(&consistency, &read);
+    request.consistency = client_consistency_fill(&consistency, search->feed.client, &read);
     return client_feed_open(&search->feed, &request.base, err);
 }
 
@@ -115,6 +116,7 @@ static bool message_give(struct search *search, const struct transport_message *
         search->version = message->version;
         search->total = message->total;
     }
+    is_ok = client_feed_header_take(&search->feed, message->header, search->version, err);
     for (size_t i = 0; i < message->n_hits && is_ok && !search->is_stopped &&
                        search->returned < search_limit(search);
          i++) {
@@ -144,7 +146,8 @@ static bool search_loop(struct search *search, struct polarys_client_error *err)
             is_ok = search_send(search, err);
             break;
         case CLIENT_FEED_FAILED:
-            is_ok = false;
+            is_ok = search->version == 0 && client_feed_read_reset(&search->feed, &search->read) &&
+                    search_send(search, err);
             break;
         }
     }
@@ -156,14 +159,14 @@ bool polarys_client_search(struct polarys_client *client,
                            bool (*each)(void *context, const struct polarys_client_hit *hit),
                            void *context, uint64_t *total, struct polarys_client_error *err)
 {
-    struct search search = {.options = options, .each = each, .context = context};
+    struct search search = {
+        .options = options, .read = options->read, .each = each, .context = context};
 
     POLARYS_ASSERT(client != NULL);
     POLARYS_ASSERT(options != NULL && each != NULL);
     client_error_clear(err);
-    search.feed.client = client;
-    search.feed.method = "/polarys.v1.QueryService/Search";
-    search.feed.reconnect_ms = options->reconnect_ms;
+    client_feed_init(&search.feed, client, "/polarys.v1.QueryService/Search",
+                     client_read_place(&options->read), options->reconnect_ms);
     if (!query_mask_init(&search.mask, options->fields, options->field_count, err)) {
         return false;
     }

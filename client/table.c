@@ -256,9 +256,10 @@ bool polarys_client_count(struct polarys_client *client, const char *database, c
     request.database = client_database_field(client_read_txn(read), database);
     request.transaction = client_txn_field(client_read_txn(read));
     request.table = client_text(table);
-    request.consistency = client_consistency_fill(&consistency, read);
+    request.consistency = client_consistency_fill(&consistency, client, read);
     struct client_call call = {"/polarys.v1.QueryService/Count", &request.base,
-                               &polarys__v1__count_response__descriptor, CLIENT_REPEAT_ALWAYS};
+                               &polarys__v1__count_response__descriptor, CLIENT_REPEAT_ALWAYS,
+                               &consistency};
     Polarys__V1__CountResponse *response =
         (Polarys__V1__CountResponse *)client_invoke(client, &call, err);
     if (response == NULL) {

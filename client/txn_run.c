@@ -10,10 +10,12 @@
 
 enum { RUN_DELAY_FIRST_MS = 10 };
 
-/* True for what a new attempt may end better than. */
-static bool is_conflict(const struct polarys_client_error *err)
+/* True for what a new attempt may end better than. Where the primary has moved, the new one knows of no transaction that
+ * was open on the old one, and that it does not know of one says that it was not committed. */
+static bool is_conflict(struct polarys_client *client, const struct polarys_client_error *err)
 {
-    return strcmp(err->reason, "TXN_CONFLICT") == 0 || strcmp(err->reason, "DEADLOCK") == 0;
+    return strcmp(err->reason, "TXN_CONFLICT") == 0 || strcmp(err->reason, "DEADLOCK") == 0 ||
+           (strcmp(err->reason, "TXN_NOT_FOUND") == 0 && client_route_is_group(client));
 }
 
 /* One attempt: begin, body, commit. */
@@ -53,7 +55,7 @@ bool polarys_client_txn_run(
     for (uint32_t attempt = 1;; attempt++) {
         bool is_ok = run_once(client, options, body, context, result, err);
         err->attempts = attempt;
-        if (is_ok || attempt >= attempts_max || !is_conflict(err)) {
+        if (is_ok || attempt >= attempts_max || !is_conflict(client, err)) {
             return is_ok;
         }
         transport_sleep_ms(client_jitter(delay_ms));

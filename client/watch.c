@@ -128,9 +128,10 @@ bool polarys_client_watch_open(struct polarys_client *client,
         client_error_set(err, POLARYS_CLIENT_RESOURCE_EXHAUSTED, "no memory for a watch");
         return false;
     }
-    watch->feed.client = client;
-    watch->feed.method = "/polarys.v1.WatchService/Watch";
-    watch->feed.reconnect_ms = options->reconnect_ms;
+    /* A watch from now on begins where the newest commits are; one from a version may begin anywhere. */
+    client_feed_init(&watch->feed, client, "/polarys.v1.WatchService/Watch",
+                     options->from_version == 0 ? CLIENT_PLACE_PRIMARY : CLIENT_PLACE_READ,
+                     options->reconnect_ms);
     watch->resume_version = options->from_version;
     bool is_open = watch_send(watch, err);
     /* The first message comes at once, and says from where. */

@@ -412,15 +412,17 @@ enum cli_status backup_receive(struct cli *cli, const struct backup_order *order
     }
     receiver->order = order;
     receiver->store.cli = cli;
-    receiver->feed.method = "/polarys.v1.BackupService/StreamBackup";
-    receiver->feed.reconnect_ms = order->retry_ms;
     enum cli_status status = base_open(receiver);
     if (status == CLI_DONE) {
         status = dir_open(receiver);
     }
     if (status == CLI_DONE) {
-        receiver->feed.client = cli_connect(cli, MESSAGE_TIMEOUT_MS);
-        status = receiver->feed.client == NULL ? CLI_FAILED : CLI_DONE;
+        struct polarys_client *client = cli_connect(cli, MESSAGE_TIMEOUT_MS);
+        status = client == NULL ? CLI_FAILED : CLI_DONE;
+        if (client != NULL) {
+            client_feed_init(&receiver->feed, client, "/polarys.v1.BackupService/StreamBackup",
+                             CLIENT_PLACE_PRIMARY, order->retry_ms);
+        }
     }
     if (status == CLI_DONE) {
         progress_begin(&receiver->store.progress, cli, "received", 0);

@@ -12,7 +12,7 @@
 FakeNetwork *fake_network;
 
 struct transport {
-    int nothing;
+    std::string endpoint;
 };
 
 struct transport_stream {
@@ -25,6 +25,10 @@ static void error_fill(struct polarys_client_error *err, const FakeAnswer &answe
     if (err != nullptr) {
         client_error_reason_set(err, answer.reason.c_str());
         err->retry_after_ms = answer.retry_after_ms;
+        if (!answer.primary.empty()) {
+            client_error_metadata_add(err, "primary", 7, answer.primary.data(),
+                                      answer.primary.size());
+        }
     }
 }
 
@@ -35,15 +39,20 @@ static void message_fill(struct transport_message *message, const std::string &b
     memcpy(message->bytes, bytes.data(), bytes.size());
 }
 
-bool transport_open(const struct polarys_client_options *, struct transport **out,
+bool transport_open(const struct polarys_client_options *options, struct transport **out,
                     struct polarys_client_error *)
 {
     *out = new struct transport();
+    (*out)->endpoint = options->endpoint;
+    fake_network->transport_count++;
     return true;
 }
 
 void transport_close(struct transport *transport)
 {
+    if (transport != nullptr) {
+        fake_network->transport_count--;
+    }
     delete transport;
 }
 
@@ -61,16 +70,23 @@ void transport_sleep_ms(uint32_t duration_ms)
 {
     fake_network->sleeps_ms.push_back(duration_ms);
     fake_network->now_ms += duration_ms;
+    if (fake_network->on_sleep) {
+        fake_network->on_sleep(duration_ms);
+    }
 }
 
-bool transport_unary(struct transport *, const struct transport_request *request,
+bool transport_unary(struct transport *transport, const struct transport_request *request,
                      struct transport_message *response, struct polarys_client_error *err)
 {
     std::string bytes((const char *)request->bytes, request->size);
     fake_network->methods.push_back(request->method);
     fake_network->requests.push_back(bytes);
     fake_network->deadlines_ms.push_back(request->deadline_ms);
-    FakeAnswer answer = fake_network->on_unary(request->method, bytes);
+    fake_network->endpoints.push_back(transport->endpoint);
+    FakeAnswer answer = fake_network->on_unary_at
+                            ? fake_network->on_unary_at(transport->endpoint, request->method, bytes)
+                            : fake_network->on_unary(request->method, bytes);
+    fake_network->now_ms += answer.took_ms;
     if (answer.status != POLARYS_CLIENT_OK) {
         error_fill(err, answer);
         return false;
@@ -79,12 +95,15 @@ bool transport_unary(struct transport *, const struct transport_request *request
     return true;
 }
 
-bool transport_stream_open(struct transport *, const char *method, uint64_t,
+bool transport_stream_open(struct transport *transport, const char *method, uint64_t,
                            struct transport_stream **out, struct polarys_client_error *)
 {
     fake_network->stream_count++;
     *out = new struct transport_stream();
-    (*out)->server = fake_network->on_stream(method);
+    fake_network->stream_endpoints.push_back(transport->endpoint);
+    (*out)->server = fake_network->on_stream_at
+                         ? fake_network->on_stream_at(transport->endpoint, method)
+                         : fake_network->on_stream(method);
     return true;
 }
 

@@ -21,6 +21,8 @@ struct FakeAnswer {
     uint32_t retry_after_ms = 0;
     std::string message; /* encoded, when OK */
     std::string text = "scripted";
+    std::string primary = ""; /* metadata of that name, when not empty */
+    uint64_t took_ms = 0;     /* until the answer */
 };
 
 /* The server's side of one stream. */
@@ -45,7 +47,18 @@ struct FakeNetwork {
     std::vector<uint64_t> deadlines_ms;
     std::function<FakeAnswer(const std::string &method, const std::string &request)> on_unary;
     std::function<std::shared_ptr<FakeStream>(const std::string &method)> on_stream;
+    /* For tests with several nodes: asked instead of those above when set. */
+    std::function<FakeAnswer(const std::string &endpoint, const std::string &method,
+                             const std::string &request)>
+        on_unary_at;
+    std::function<std::shared_ptr<FakeStream>(const std::string &endpoint,
+                                              const std::string &method)>
+        on_stream_at;
+    std::vector<std::string> endpoints;        /* of each unary call */
+    std::vector<std::string> stream_endpoints; /* of each stream */
+    std::function<void(uint32_t duration_ms)> on_sleep;
     int stream_count = 0;
+    int transport_count = 0; /* open ones */
     bool is_connected = true;
 };
 
