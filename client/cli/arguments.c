@@ -227,10 +227,16 @@ enum cli_status arguments_settings(struct cli *cli, const struct arguments *argu
 
     if (values[OPTION_ENDPOINT] != NULL) {
         settings->endpoint = values[OPTION_ENDPOINT];
-        if (!client_endpoint_is_valid(settings->endpoint)) {
-            return cli_usage(cli, "--endpoint is '%s', not " CLIENT_ENDPOINT_FORM,
+        if (!client_endpoint_list_is_valid(settings->endpoint)) {
+            return cli_usage(cli, "--endpoint is '%s', not " CLIENT_ENDPOINT_LIST_FORM,
                              settings->endpoint);
         }
+    }
+    settings->is_routed |= values[OPTION_ROUTE] != NULL;
+    if (values[OPTION_READ_FROM] != NULL &&
+        !parse_read_policy(values[OPTION_READ_FROM], &settings->read_policy)) {
+        return cli_usage(cli, "--read-from is '%s', not primary, replica or nearest",
+                         values[OPTION_READ_FROM]);
     }
     if (values[OPTION_ADMIN_ENDPOINT] != NULL) {
         settings->admin_endpoint = values[OPTION_ADMIN_ENDPOINT];
@@ -254,8 +260,8 @@ enum cli_status arguments_settings(struct cli *cli, const struct arguments *argu
     if (values[OPTION_CONSISTENCY] != NULL &&
         !parse_consistency(values[OPTION_CONSISTENCY], settings)) {
         return cli_usage(cli,
-                         "--consistency is '%s', not strong, stable, local, at-least=TOKEN, "
-                         "version=N or max-staleness=DURATION",
+                         "--consistency is '%s', not strong, stable, local, session, "
+                         "at-least=TOKEN, version=N or max-staleness=DURATION",
                          values[OPTION_CONSISTENCY]);
     }
     return CLI_DONE;

@@ -35,7 +35,8 @@ enum {
 /* Immutable while threads run. */
 struct bench_plan {
     enum bench_kind kind;
-    const char *endpoint;
+    struct polarys_client_options options; /* of a connection; strings borrowed */
+    struct polarys_client_read read;
     const char *database;
     const char *table;
     uint32_t timeout_ms;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "client/cli/bench.h"
+#include "client/client_internal.h"
 #include "client/pipeline.h"
 #include "polarys/v1/kv.pb-c.h"
 
@@ -58,10 +59,12 @@ static size_t get_pack(struct calls *calls, const char *key)
 {
     const struct bench_plan *plan = calls->worker->plan;
     Polarys__V1__GetRequest request = POLARYS__V1__GET_REQUEST__INIT;
+    struct client_consistency consistency;
 
     request.database = (ProtobufCBinaryData){strlen(plan->database), (uint8_t *)plan->database};
     request.table = (ProtobufCBinaryData){strlen(plan->table), (uint8_t *)plan->table};
     request.key = (ProtobufCBinaryData){BENCH_KEY_SIZE, (uint8_t *)key};
+    request.consistency = client_consistency_fill(&consistency, calls->clients[0], &plan->read);
     return polarys__v1__get_request__pack(&request, calls->request);
 }
 
@@ -79,6 +82,7 @@ static void call_start(struct calls *calls, uint64_t intended_ns)
 
     bench_key_write(key, number);
     rpc.method = is_get ? "/polarys.v1.KvService/Get" : "/polarys.v1.KvService/Put";
+    rpc.is_any_node = is_get && client_read_place(&plan->read) == CLIENT_PLACE_READ;
     rpc.request = calls->request;
     rpc.request_size = is_get ? get_pack(calls, key) : put_pack(calls, key, number);
     calls->started_ns[slot] = intended_ns;

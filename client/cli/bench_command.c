@@ -55,7 +55,9 @@ static enum cli_status plan_read(struct cli *cli, const struct arguments *argume
     }
     enum cli_status status = arguments_write(cli, arguments, &write);
     plan->durability = write.durability;
-    plan->endpoint = cli->settings.endpoint;
+    /* What may not be talked to is refused by the connection that prepares the table. */
+    (void)cli_client_options(&cli->settings, &plan->options);
+    plan->read = cli->settings.read;
     plan->database = cli->settings.database;
     plan->table =
         arguments_has(arguments, OPTION_TABLE) ? arguments->values[OPTION_TABLE] : "bench";

@@ -70,12 +70,10 @@ void bench_failure_note(struct bench_tally *tally, const struct polarys_client_e
 
 struct polarys_client *bench_client_open(struct bench_worker *worker)
 {
-    struct polarys_client_options options;
+    struct polarys_client_options options = worker->plan->options;
     struct polarys_client_error err;
     struct polarys_client *client;
 
-    polarys_client_options_init(&options);
-    options.endpoint = worker->plan->endpoint;
     options.timeout_ms = worker->plan->timeout_ms;
     options.is_channel_private = true;
     if (!polarys_client_open(&options, &client, &err) ||

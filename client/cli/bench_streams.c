@@ -117,6 +117,7 @@ static bool scan_once(struct bench_worker *worker, struct polarys_client *client
 
     options.database = plan->database;
     options.table = plan->table;
+    options.read = plan->read;
     if (!polarys_client_scan_open(client, &options, &scan, err)) {
         return false;
     }

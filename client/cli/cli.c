@@ -108,6 +108,40 @@ enum cli_status cli_fail_errno(struct cli *cli, const char *what)
                     strerror_r(number, text, sizeof(text)));
 }
 
+bool cli_client_options(const struct cli_settings *settings, struct polarys_client_options *options)
+{
+    const char *list = settings->endpoint;
+    char endpoint[CLIENT_ENDPOINT_BYTES_MAX];
+
+    POLARYS_ASSERT(list != NULL);
+    polarys_client_options_init(options);
+    options->endpoint = list;
+    options->read_policy = settings->read_policy;
+    options->is_pinned = client_endpoint_count(list) == 1 && !settings->is_routed &&
+                         settings->read_policy == POLARYS_CLIENT_READ_PRIMARY;
+    /* What is no endpoint at all is told of as that, by opening it. */
+    if (settings->is_plaintext || !client_endpoint_list_is_valid(list)) {
+        return true;
+    }
+    options->accepts_endpoint = parse_endpoint_is_loopback; /* of those that a server names, too */
+    while (list != NULL) {
+        if (!client_endpoint_next(&list, endpoint) || !parse_endpoint_is_loopback(endpoint)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* True when the connection that is there was opened in the same way. */
+static bool connection_fits(const struct cli *cli, const struct polarys_client_options *options)
+{
+    const struct polarys_client_options *has = &cli->client_options;
+    return cli->client != NULL && has->timeout_ms == options->timeout_ms &&
+           has->is_pinned == options->is_pinned && has->read_policy == options->read_policy &&
+           has->accepts_endpoint == options->accepts_endpoint &&
+           strcmp(cli->client_endpoint, options->endpoint) == 0;
+}
+
 struct polarys_client *cli_connect(struct cli *cli, uint32_t timeout_ms)
 {
     struct polarys_client_options options;
@@ -117,17 +151,13 @@ struct polarys_client *cli_connect(struct cli *cli, uint32_t timeout_ms)
     if (cli->txn != NULL) {
         return cli->client;
     }
-    polarys_client_options_init(&options);
-    options.endpoint = cli->settings.endpoint;
+    bool is_allowed = cli_client_options(&cli->settings, &options);
     options.timeout_ms = cli->settings.has_timeout ? cli->settings.timeout_ms : timeout_ms;
     options.message_bytes_max = 64 << 20;
-    if (cli->client != NULL && cli->client_timeout_ms == options.timeout_ms &&
-        strcmp(cli->client_endpoint, options.endpoint) == 0) {
+    if (connection_fits(cli, &options)) {
         return cli->client;
     }
-    /* What is no endpoint at all is told of as that, by opening it. */
-    if (client_endpoint_is_valid(options.endpoint) &&
-        !parse_endpoint_is_loopback(options.endpoint) && !cli->settings.is_plaintext) {
+    if (!is_allowed) {
         (void)cli_fail(cli, "TLS_REQUIRED",
                        "%s is not on loopback, and this program speaks no TLS yet: --plaintext "
                        "sends everything unencrypted",
@@ -136,7 +166,7 @@ struct polarys_client *cli_connect(struct cli *cli, uint32_t timeout_ms)
     }
     connection_drop(cli);
     cli->client_endpoint = strdup(options.endpoint);
-    cli->client_timeout_ms = options.timeout_ms;
+    cli->client_options = options;
     if (cli->client_endpoint == NULL) {
         (void)cli_fail(cli, "NO_MEMORY", "no memory for a connection");
         return NULL;

@@ -48,6 +48,8 @@ struct cli_settings {
     const char *database; /* "": default */
     enum output_format format;
     bool is_plaintext;
+    bool is_routed; /* goes on to the primary also where one endpoint is given */
+    enum polarys_client_read_policy read_policy;
     bool has_timeout;
     uint32_t timeout_ms;
     struct polarys_client_read read;
@@ -65,7 +67,7 @@ struct cli {
     /* The connection, opened by the first command that needs it, and what it was opened with. */
     struct polarys_client *client;
     char *client_endpoint;
-    uint32_t client_timeout_ms;
+    struct polarys_client_options client_options; /* its endpoint is the one above */
 
     /* The transaction that statements belong to; NULL: none. The connection stays as it is meanwhile. */
     struct polarys_client_txn *txn;
@@ -85,6 +87,11 @@ int cli_main(int argc, char **argv);
 
 /* The connection; NULL after an error that was reported. `timeout_ms`: of a call unless --timeout is given. */
 struct polarys_client *cli_connect(struct cli *cli, uint32_t timeout_ms);
+
+/* The options of a connection as the settings say; the endpoint is borrowed from them. False: a node is not on loopback,
+ * and nobody said that it may be talked to without TLS. */
+bool cli_client_options(const struct cli_settings *settings,
+                        struct polarys_client_options *options);
 
 /* Prints `polarys: REASON: message`; returns CLI_FAILED. */
 enum cli_status cli_fail(struct cli *cli, const char *reason, const char *format, ...)

@@ -5,8 +5,9 @@
 #include "client/cli/command.h"
 
 const struct option_spec option_specs[OPTION_COUNT] = {
-    [OPTION_ENDPOINT] = {"endpoint", "HOST:PORT",
-                         "the server; 127.0.0.1:7480, or POLARYS_ENDPOINT of the environment",
+    [OPTION_ENDPOINT] = {"endpoint", "HOST:PORT[,HOST:PORT]...",
+                         "the server, or the nodes of a group; 127.0.0.1:7480, or POLARYS_ENDPOINT "
+                         "of the environment",
                          NULL},
     [OPTION_ADMIN_ENDPOINT] = {"admin-endpoint", "HOST:PORT",
                                "the server's admin port; 127.0.0.1:7481, or POLARYS_ADMIN_ENDPOINT",
@@ -19,9 +20,18 @@ const struct option_spec option_specs[OPTION_COUNT] = {
                        "table json raw"},
     [OPTION_TIMEOUT] = {"timeout", "DURATION", "of each call, such as 500ms, 10s, 5m", NULL},
     [OPTION_CONSISTENCY] = {"consistency", "LEVEL",
-                            "of reads: strong, stable, local, at-least=TOKEN, version=N or "
-                            "max-staleness=DURATION",
-                            "strong stable local at-least= version= max-staleness="},
+                            "of reads: strong, stable, local, session, at-least=TOKEN, version=N "
+                            "or max-staleness=DURATION",
+                            "strong stable local session at-least= version= max-staleness="},
+    [OPTION_ROUTE] =
+        {"route", NULL,
+         "go on to the primary where the node at --endpoint is none; several endpoints "
+         "imply it",
+         NULL},
+    [OPTION_READ_FROM] = {"read-from", "primary|replica|nearest",
+                          "who answers reads that are not strong: primary (default), replica or "
+                          "nearest; implies --route",
+                          "primary replica nearest"},
     [OPTION_HELP] = {"help", NULL, "also -h: tell what there is, or how a command is used", NULL},
     [OPTION_VERSION] = {"version", NULL, "print the version of this program", NULL},
 

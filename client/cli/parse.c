@@ -138,6 +138,24 @@ static const char *after_name(const char *text, const char *name)
     return strncmp(text, name, size) == 0 && text[size] == '=' ? text + size + 1 : NULL;
 }
 
+bool parse_read_policy(const char *text, enum polarys_client_read_policy *policy)
+{
+    static const char *const names[] = {
+        [POLARYS_CLIENT_READ_PRIMARY] = "primary",
+        [POLARYS_CLIENT_READ_REPLICA_PREFERRED] = "replica",
+        [POLARYS_CLIENT_READ_NEAREST] = "nearest",
+    };
+
+    POLARYS_ASSERT(text != NULL && policy != NULL);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *policy = (enum polarys_client_read_policy)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 bool parse_consistency(const char *text, struct cli_settings *settings)
 {
     struct polarys_client_read *read = &settings->read;
@@ -154,6 +172,10 @@ bool parse_consistency(const char *text, struct cli_settings *settings)
     }
     if (strcmp(text, "local") == 0) {
         read->consistency = POLARYS_CLIENT_LOCAL;
+        return true;
+    }
+    if (strcmp(text, "session") == 0) {
+        read->consistency = POLARYS_CLIENT_SESSION;
         return true;
     }
     if ((rest = after_name(text, "at-least")) != NULL) {

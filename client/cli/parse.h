@@ -28,7 +28,9 @@ bool parse_hex(const char *text, uint8_t *bytes, size_t *size);
 bool parse_durability(const char *text, enum polarys_client_durability *durability);
 /* "table", "json", "raw". */
 bool parse_format(const char *text, enum output_format *format);
-/* "strong", "stable", "local", "at-least=HEX", "version=N", "max-staleness=DURATION" into settings. */
+/* "primary", "replica", "nearest". */
+bool parse_read_policy(const char *text, enum polarys_client_read_policy *policy);
+/* "strong", "stable", "local", "session", "at-least=HEX", "version=N", "max-staleness=DURATION" into settings. */
 bool parse_consistency(const char *text, struct cli_settings *settings);
 /* "2026-01-02T03:04:05Z", with or without a fraction; to Unix milliseconds, finer digits cut off. */
 bool parse_time_ms(const char *text, uint64_t *unix_ms);

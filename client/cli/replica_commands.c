@@ -8,6 +8,7 @@
 #include "client/cli/output.h"
 #include "client/cli/parse.h"
 #include "client/cli/rpc.h"
+#include "client/endpoint.h"
 #include "polarys/v1/admin.pb-c.h"
 #include "polarys/v1/replication.pb-c.h"
 
@@ -140,6 +141,9 @@ enum cli_status command_replica_promote(struct cli *cli, const struct arguments 
     if (arguments->positional_count > 0 &&
         !parse_number_between(arguments->positionals[0], 1, INT64_MAX, &request.term)) {
         return cli_usage(cli, "the term is '%s', not a number above 0", arguments->positionals[0]);
+    }
+    if (client_endpoint_count(cli->settings.endpoint) > 1) {
+        return cli_usage(cli, "--endpoint names several nodes: give the one to promote");
     }
     request.allow_data_loss = arguments_has(arguments, OPTION_ALLOW_DATA_LOSS);
     Polarys__V1__PromoteResponse *response =

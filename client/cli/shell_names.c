@@ -102,12 +102,10 @@ static void names_ask(struct shell_names *names, const struct cli_settings *sett
     struct polarys_client_options options;
     struct polarys_client *client;
 
-    polarys_client_options_init(&options);
-    options.endpoint = settings->endpoint;
+    bool is_allowed = cli_client_options(settings, &options);
     options.timeout_ms = NAMES_TIMEOUT_MS;
     options.retries_max = 0;
-    if ((!parse_endpoint_is_loopback(options.endpoint) && !settings->is_plaintext) ||
-        !polarys_client_open(&options, &client, NULL)) {
+    if (!is_allowed || !polarys_client_open(&options, &client, NULL)) {
         return;
     }
     switch (names->wish) {

@@ -40,8 +40,8 @@ static bool is_in(const char *name, const char *const *names, size_t count)
 enum cli_status txn_arguments_check(struct cli *cli, const struct arguments *arguments)
 {
     static const enum option_id options_of_txn[] = {
-        OPTION_ENDPOINT,  OPTION_DATABASE,   OPTION_TIMEOUT,    OPTION_CONSISTENCY,
-        OPTION_PLAINTEXT, OPTION_DURABILITY, OPTION_REQUEST_ID,
+        OPTION_ENDPOINT,   OPTION_DATABASE,   OPTION_TIMEOUT, OPTION_CONSISTENCY, OPTION_PLAINTEXT,
+        OPTION_DURABILITY, OPTION_REQUEST_ID, OPTION_ROUTE,   OPTION_READ_FROM,
     };
     const struct command *command = arguments->command;
 
