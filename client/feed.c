@@ -173,7 +173,7 @@ bool client_feed_read_reset(struct client_feed *feed, struct polarys_client_read
 {
     uint8_t token[CLIENT_TOKEN_BYTES_MAX];
 
-    POLARYS_ASSERT(feed->stream == NULL);
+    POLARYS_ASSERT(!feed->is_diverged || feed->stream == NULL);
     if (!feed->is_diverged || read->consistency != POLARYS_CLIENT_SESSION || read->txn != NULL) {
         return false;
     }

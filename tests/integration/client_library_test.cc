@@ -136,7 +136,7 @@ TEST_F(ClientLibrary, PipelineEndsEveryCall)
     struct client_pipeline *pipeline;
     struct polarys_client *clients[] = {client};
     struct client_completion completion;
-    struct polarys_client_rpc rpc = {"/polarys.v1.AdminService/GetStatus", "", 0, true};
+    struct polarys_client_rpc rpc = {"/polarys.v1.AdminService/GetStatus", "", 0, true, false};
     ASSERT_FALSE(client_pipeline_open(clients, 1, 0, &pipeline, &err));
     ASSERT_TRUE(client_pipeline_open(clients, 1, 16, &pipeline, &err));
     std::vector<int> ended(16);

@@ -237,12 +237,37 @@ TEST(Cli, SaysWhenNobodyIsThere)
 
 TEST(Cli, RefusesAnEndpointThatIsNone)
 {
-    for (const char *endpoint : {"nonsense:endpoint:", "localhost", "127.0.0.1:0", ""}) {
+    for (const char *endpoint :
+         {"nonsense:endpoint:", "localhost", "127.0.0.1:0", "", "127.0.0.1:1,", "127.0.0.1:1,b"}) {
         CliOutcome outcome = RunCli({"get", "t", "k", "--endpoint", endpoint});
         EXPECT_EQ(outcome.status, CLI_USAGE) << endpoint;
         EXPECT_EQ(outcome.err, "polarys: BAD_USAGE: --endpoint is '" + std::string(endpoint) +
-                                   "', not HOST:PORT, [IPV6]:PORT or unix:/path\n");
+                                   "', not HOST:PORT, [IPV6]:PORT or unix:/path, or several with "
+                                   "commas between\n");
     }
+}
+
+TEST(Cli, EveryNodeOfAListIsOnLoopbackOrSaidToBePlain)
+{
+    CliOutcome outcome =
+        RunCli({"get", "t", "k", "--endpoint", "127.0.0.1:7480,db.example.org:7480"});
+    EXPECT_EQ(outcome.status, CLI_FAILED);
+    EXPECT_THAT(outcome.err, HasSubstr("TLS_REQUIRED"));
+}
+
+TEST(Cli, OneNodeIsPromoted)
+{
+    CliOutcome outcome =
+        RunCli({"replica", "promote", "--endpoint", "127.0.0.1:7480,127.0.0.1:7490"});
+    EXPECT_EQ(outcome.status, CLI_USAGE);
+    EXPECT_THAT(outcome.err, HasSubstr("give the one to promote"));
+}
+
+TEST(Cli, RefusesAReadPolicyThatIsNone)
+{
+    CliOutcome outcome = RunCli({"get", "t", "k", "--read-from", "elsewhere"});
+    EXPECT_EQ(outcome.status, CLI_USAGE);
+    EXPECT_THAT(outcome.err, HasSubstr("not primary, replica or nearest"));
 }
 
 TEST(Cli, OfflineCommandsNameWhatIsMissing)

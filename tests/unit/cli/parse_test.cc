@@ -91,6 +91,8 @@ TEST(Parse, ConsistencyLevels)
     EXPECT_EQ(settings.token[1], 0x0b);
     EXPECT_TRUE(parse_consistency("strong", &settings));
     EXPECT_EQ(settings.read.consistency, POLARYS_CLIENT_STRONG);
+    EXPECT_TRUE(parse_consistency("session", &settings));
+    EXPECT_EQ(settings.read.consistency, POLARYS_CLIENT_SESSION);
     EXPECT_TRUE(parse_consistency("local", &settings));
     for (const char *text : {"", "weak", "version", "version=", "version=x",
                              "at-least=", "at-least=0", "max-staleness=", "strong=1"}) {

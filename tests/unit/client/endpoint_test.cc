@@ -62,7 +62,7 @@ TEST(ClientEndpoint, IsJudgedAsAClientOpens)
     EXPECT_EQ(err.status, POLARYS_CLIENT_INVALID_ARGUMENT);
     EXPECT_STREQ(err.reason, "BAD_ARGUMENT");
     EXPECT_STREQ(err.message, "the endpoint 'nonsense:endpoint:' is not HOST:PORT, [IPV6]:PORT or "
-                              "unix:/path");
+                              "unix:/path, or several with commas between");
     EXPECT_FALSE(polarys_client_open(&options, &client, nullptr));
 }
 

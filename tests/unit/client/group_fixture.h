@@ -146,7 +146,7 @@ class Group : public testing::Test {
             refusal.primary = node->primary;
             return refusal;
         }
-        if (!request_ids.insert(Text(put->request_id)).second) {
+        if (put->request_id.len > 0 && !request_ids.insert(Text(put->request_id)).second) {
             replays.push_back(Text(put->request_id));
         } else {
             node->writes++;

@@ -201,10 +201,9 @@ TEST_F(Group, WithoutRetriesItDoesNotWait)
 
 TEST_F(Group, AnOldPrimaryThatCameBackIsNotTakenForOne)
 {
-    Open();
-    ASSERT_TRUE(Put());
     Promote("a:1", "b:1");
     nodes["a:1"].is_up = true; /* still of the old term, and sure of itself */
+    Open();
     nodes["b:1"].is_up = false;
     EXPECT_FALSE(Put());
     EXPECT_STREQ(err.reason, "NO_PRIMARY");
