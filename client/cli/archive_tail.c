@@ -304,9 +304,13 @@ enum archive_result archiver_tail(struct archiver *archiver)
 {
     struct tail tail = {.archiver = archiver, .heard_ms = progress_now_ms()};
     struct polarys_client_error err;
+    struct client_way way;
+    struct client_target target;
     archiver->parts.size = 0;
-    if (!transport_stream_open(archiver->client->transport,
-                               "/polarys.v1.ReplicationService/TailLog", 0, &tail.stream, &err)) {
+    client_way_init(&way, CLIENT_PLACE_PRIMARY, 0, 0);
+    if (!client_way_next(archiver->client, &way, &target, &err) ||
+        !transport_stream_open(target.transport, "/polarys.v1.ReplicationService/TailLog", 0,
+                               &tail.stream, &err)) {
         return archiver_judge(archiver, &err);
     }
     enum archive_result result =
