@@ -247,24 +247,40 @@ class Damage(ArchiveCase):
         self.row("archive", "verify", self.archive)
         self.restore_refused(reason="TAMPERED")
 
-    def test_a_slot_that_was_lost_leaves_a_gap_that_is_told(self):
+    def test_log_that_is_not_kept_any_more_leaves_a_gap_that_is_told(self):
         self.done("slot", "drop", "archive")
-        self.write(0, 6000, 500)
-        self.done("admin", "flush")
         self.server.stop()
-        self.server.start("--wal-segment-bytes", "1MiB", "--wal-keep-bytes", "0")
-        self.write(0, 4000, 500)
-        self.done("admin", "flush")
-        time.sleep(1)
+        self.server.start("--wal-segment-bytes", "1MiB", "--history-keep", "0s")
+        wal = os.path.join(self.directory, "data", "wal")
+        archived = self.pieces()[-1][:12]
+
+        def oldest_kept() -> str:
+            return min(name for name in os.listdir(wal) if name.endswith(".wal") and name[0].isdigit())[:12]
+        for i in range(6):
+            self.write(i * 4000, 4000, 800)
+            self.done("admin", "flush")
+            time.sleep(0.5)
+            if oldest_kept() > archived:
+                break
+        self.assertGreater(oldest_kept(), archived, "the log is still kept")
         result = self.server.run("archive", self.archive, "--until-caught-up")
         self.assertEqual(result.returncode, 0, result.stderr)
-        if b"LOG_PRUNED" not in result.stderr:
-            self.skipTest("the server still kept the log")
-        rows = self.done("archive", "list", self.archive, "-o", "json").splitlines()
-        self.assertEqual(json.loads(rows[-1])["state"], "gap before")
+        self.assertIn(b"LOG_PRUNED", result.stderr)
+        self.write(0, 100)
+        self.catch_up()
+        rows = [json.loads(row) for row in self.done("archive", "list", self.archive, "-o", "json").splitlines()]
+        self.assertEqual([row["state"] for row in rows], ["whole", "gap before"])
+        self.assertEqual(self.row("archive", "verify", self.archive)["runs"], 2)
         self.restore_refused(reason="gap")
-        before = json.loads(rows[0])["to_version"]
+        before = rows[0]["to_version"]
         self.assertEqual(self.restore("r", "--to-version", str(before))["restored_version"], before)
+        self.restore_refused("--to-version", str(before + 1), reason="gap")
+        self.done("backup", "create", self.path("b2"))
+        self.done("put", "t", "behind", "1")
+        end = self.catch_up()["version"]
+        row = self.row("restore", self.path("b2"), "--archive", self.archive, "--data-dir", self.path("r2"),
+                       "--master-key-file", self.key)
+        self.assertEqual(row["restored_version"], end)
 
 
 def crc32c(data: bytes) -> int:
