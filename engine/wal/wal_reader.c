@@ -63,7 +63,7 @@ static enum polarys_code window_get(struct wal_reader *reader, uint64_t offset, 
     reader->window_start = offset;
     reader->window_size = kept;
     code = vfs_read_exact(reader->file, offset + kept, reader->window + kept, wanted - kept, err);
-    if (code != POLARYS_OK && size > kept && wanted > size) {
+    if (code != POLARYS_OK && reader->is_lenient && size > kept && wanted > size) {
         /* A bad place further on must not hide what can be read here. */
         wanted = size;
         polarys_error_clear(err);
@@ -355,7 +355,9 @@ enum polarys_code wal_reader_resume(struct wal_reader *reader, uint64_t limit, b
     POLARYS_ASSERT(reader->has_key);
     *is_found = false;
     uint64_t end = limit == 0 || limit > reader->file_bytes ? reader->file_bytes : limit;
-    uint64_t offset = reader->offset + WAL_BLOCK_SIZE;
+    /* A later frame may stand in this very place; judging it may have decrypted it where it lies. */
+    reader->window_size = 0;
+    uint64_t offset = reader->offset;
     for (; !*is_found && offset + WAL_FRAME_OVERHEAD <= end; offset += WAL_BLOCK_SIZE) {
         enum polarys_code code = resume_check(reader, offset, is_found, err);
         if (code != POLARYS_OK && code != POLARYS_IO) {

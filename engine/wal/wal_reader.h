@@ -25,7 +25,8 @@ struct wal_reader {
     uint64_t file_bytes;
     struct wal_header header;
     struct aead_key key;
-    bool has_key; /* without one, frames are checked by checksum and chain only */
+    bool is_lenient; /* salvage: a bad place behind a frame must not hide it; set before open */
+    bool has_key;    /* without one, frames are checked by checksum and chain only */
     struct wal_segment_info info;
 
     /* The place of the next frame and what it must say. */

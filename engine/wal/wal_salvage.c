@@ -41,7 +41,7 @@ static enum polarys_code gap_tell(struct log_walk *walk, const struct wal_gap *g
 static enum polarys_code header_load(struct log_walk *walk, struct salvage_segment *segment,
                                      struct polarys_error *err)
 {
-    struct wal_reader reader = {.file = NULL};
+    struct wal_reader reader = {.is_lenient = true};
     char name[VFS_NAME_MAX];
     char path[VFS_PATH_MAX];
     wal_segment_name(segment->segment_id, name);
@@ -116,9 +116,12 @@ static enum polarys_code place_tell(struct log_walk *walk, const struct wal_read
                                     const struct bad_place *place, uint64_t last_version,
                                     bool is_tail)
 {
+    uint64_t bytes = is_tail                          ? 0
+                     : reader->offset > place->offset ? reader->offset - place->offset
+                                                      : (uint64_t)WAL_BLOCK_SIZE;
     struct wal_gap gap = {.segment_id = reader->header.segment_id,
                           .offset = place->offset,
-                          .bytes = is_tail ? 0 : reader->offset - place->offset,
+                          .bytes = bytes,
                           .first_version = place->first_version,
                           .last_version = last_version,
                           .is_tail = is_tail,
@@ -251,7 +254,7 @@ static enum polarys_code segment_lost(struct log_walk *walk, size_t index, const
 static enum polarys_code segment_walk(struct log_walk *walk, size_t index,
                                       struct polarys_error *err)
 {
-    struct wal_reader reader = {.file = NULL};
+    struct wal_reader reader = {.is_lenient = true};
     struct polarys_error cause = POLARYS_ERROR_INIT;
     char name[VFS_NAME_MAX];
     char path[VFS_PATH_MAX];
