@@ -42,6 +42,7 @@ static void message_fill(struct transport_message *message, const std::string &b
 bool transport_open(const struct polarys_client_options *options, struct transport **out,
                     struct polarys_client_error *)
 {
+    std::lock_guard<std::recursive_mutex> lock(fake_network->mutex);
     *out = new struct transport();
     (*out)->endpoint = options->endpoint;
     fake_network->transport_count++;
@@ -50,6 +51,7 @@ bool transport_open(const struct polarys_client_options *options, struct transpo
 
 void transport_close(struct transport *transport)
 {
+    std::lock_guard<std::recursive_mutex> lock(fake_network->mutex);
     if (transport != nullptr) {
         fake_network->transport_count--;
     }
@@ -63,11 +65,13 @@ bool transport_is_connected(const struct transport *)
 
 uint64_t transport_now_ms(void)
 {
+    std::lock_guard<std::recursive_mutex> lock(fake_network->mutex);
     return fake_network->now_ms;
 }
 
 void transport_sleep_ms(uint32_t duration_ms)
 {
+    std::lock_guard<std::recursive_mutex> lock(fake_network->mutex);
     fake_network->sleeps_ms.push_back(duration_ms);
     fake_network->now_ms += duration_ms;
     if (fake_network->on_sleep) {
@@ -78,6 +82,7 @@ void transport_sleep_ms(uint32_t duration_ms)
 bool transport_unary(struct transport *transport, const struct transport_request *request,
                      struct transport_message *response, struct polarys_client_error *err)
 {
+    std::lock_guard<std::recursive_mutex> lock(fake_network->mutex);
     std::string bytes((const char *)request->bytes, request->size);
     fake_network->methods.push_back(request->method);
     fake_network->requests.push_back(bytes);

@@ -9,6 +9,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,7 @@ class FakeStream {
 };
 
 struct FakeNetwork {
+    std::recursive_mutex mutex; /* for calls of several threads; streams are of one */
     uint64_t now_ms = 1000;
     std::vector<uint32_t> sleeps_ms;
     std::vector<std::string> methods;

@@ -2,6 +2,9 @@
 /*
  * Where calls go in a group, and how they follow the primary.
  */
+#include <atomic>
+#include <thread>
+
 #include "tests/unit/client/group_fixture.h"
 
 namespace {
@@ -276,6 +279,41 @@ TEST_F(Group, AListIsJudgedWhenItIsGiven)
     Open();
     ASSERT_TRUE(Put());
     EXPECT_EQ(Questions(), 0u);
+}
+
+TEST_F(Group, ManyThreadsFollowAMoveTogether)
+{
+    enum { THREADS = 8, WRITES = 50 };
+    options.read_policy = POLARYS_CLIENT_READ_NEAREST;
+    Open();
+    int calls = 0;
+    on_call = [&](const std::string &, const std::string &method) {
+        if (method == "/polarys.v1.KvService/Put" && ++calls == THREADS * WRITES / 2) {
+            nodes["b:1"].version = nodes["a:1"].version; /* its log has reached the others */
+            Promote("a:1", "b:1");
+        }
+    };
+    std::atomic<int> failures{0};
+    std::vector<std::thread> threads;
+    for (int t = 0; t < THREADS; t++) {
+        threads.emplace_back([&] {
+            struct polarys_client_read session = {};
+            const struct polarys_client_key key = {nullptr, "t", "k", 1};
+            struct polarys_client_document document;
+            session.consistency = POLARYS_CLIENT_SESSION;
+            for (int i = 0; i < WRITES; i++) {
+                failures += !polarys_client_put(client, &write, nullptr, nullptr);
+                failures += !polarys_client_get(client, &key, &session, &document, nullptr);
+                polarys_client_document_free(&document);
+            }
+        });
+    }
+    for (std::thread &thread : threads) {
+        thread.join();
+    }
+    EXPECT_EQ(failures, 0);
+    EXPECT_EQ(request_ids.size(), (size_t)(THREADS * WRITES));
+    EXPECT_EQ(nodes["a:1"].writes + nodes["b:1"].writes, (int)(THREADS * WRITES));
 }
 
 TEST_F(Group, WaitReadyFindsThePrimary)
