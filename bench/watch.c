@@ -21,7 +21,7 @@
 #include "engine/engine_watch.h"
 
 enum {
-    TURNS = 10,
+    TURNS = 40,
     WATCHES_MAX = POLARYS_WATCHES_MAX,
     WRITERS_MAX = 64,
     KEY_COUNT = 100000,
