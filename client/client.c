@@ -53,7 +53,7 @@ static bool endpoint_check(const struct polarys_client_options *options, const c
 }
 
 static void client_init(struct polarys_client *client, const struct polarys_client_options *options,
-                        char *take_endpoint)
+                        const char *take_endpoint)
 {
     pthread_condattr_t attributes;
 

@@ -168,7 +168,7 @@ static uint32_t reader_choose_locked(struct polarys_client *client, uint32_t fai
 {
     struct client_route *route = &client->route;
     uint32_t near_ms = UINT32_MAX;
-    uint32_t candidates[POLARYS_CLIENT_NODES_MAX];
+    uint32_t candidates[POLARYS_CLIENT_NODES_MAX] = {0};
     uint32_t count = 0;
 
     if (client->options.read_policy == POLARYS_CLIENT_READ_NEAREST) {

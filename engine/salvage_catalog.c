@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "engine/base/assert.h"
 #include "engine/base/coding.h"
 #include "engine/salvage_internal.h"
 
@@ -132,6 +133,7 @@ static enum polarys_code records_read(struct salvage *salvage, struct entry_iter
     struct buffer key = {0};
     enum polarys_code code = POLARYS_OK;
     table_bounds(SYSTEM_DATABASE_ID, SYSTEM_TABLE_CATALOG, start, end);
+    POLARYS_ASSERT(merge != NULL);
     entry_iterator_seek_first(merge);
     while (salvage_merge_next(salvage, merge, &key, &code, err)) {
         const struct entry *entry = &merge->entry;

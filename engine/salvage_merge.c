@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 
+#include "engine/base/assert.h"
 #include "engine/base/merge_iterator.h"
 #include "engine/salvage_internal.h"
 
@@ -40,6 +41,7 @@ static void chain_settle(struct chain *chain)
         if (chain->base.code != POLARYS_OK) {
             break;
         }
+        POLARYS_ASSERT(chain->walk != NULL);
         entry_iterator_seek_first(chain->walk);
     }
     chain->base.is_valid = chain->walk != NULL && chain->walk->is_valid;

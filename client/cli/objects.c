@@ -28,7 +28,7 @@ bool objects_name_is_valid(const char *name)
 {
     bool is_begin = true;
     size_t size = 0;
-    for (; name[size] != '\0' && size < OBJECTS_NAME_MAX; size++) {
+    for (; size < OBJECTS_NAME_MAX && name[size] != '\0'; size++) {
         if (name[size] == '/') {
             if (is_begin) {
                 return false;

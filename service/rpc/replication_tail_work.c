@@ -92,8 +92,9 @@ static void work_run(void *context)
     struct call *call = stream->call;
     stream->is_armed = false;
     polarys_error_clear(&stream->error);
-    stream->code = stream->phase == TAIL_OPENS ? tail_open(stream, &stream->error)
-                                               : tail_fill(stream, &stream->error);
+    /* Not by the phase: that is the worker's, and a stream that is given up may have failed before this runs. */
+    bool is_open = stream->reader != NULL || stream->commits != NULL;
+    stream->code = is_open ? tail_fill(stream, &stream->error) : tail_open(stream, &stream->error);
     __atomic_store_n(&stream->is_done, 1, __ATOMIC_RELEASE);
     call_post(call);
 }

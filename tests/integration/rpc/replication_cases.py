@@ -268,6 +268,19 @@ def quorum(first):
         put(common_pb2.DURABILITY_QUORUM)  # nobody follows any more, and nobody has a slot
 
 
+def given_up(first):
+    """A follower that leaves at once, before its tail is open, leaves nothing behind."""
+    with World(first.scratch, "given-up", first.record) as world:
+        setup(world)
+        begin = end_of(world)
+        for _ in range(200):
+            with Feed(world, node={"position": begin}):
+                pass
+        world.put(TABLE, b"g", "1")
+        with Feed(world, node={"position": begin}) as feed:
+            next(feed)
+
+
 class Bulk:
     """A bulk stream at the durability of a quorum, a message at a time."""
 
@@ -453,5 +466,5 @@ def pruned(first):
             feed.fails("LOG_PRUNED", metadata={"earliest_segment": None})
 
 
-CASES = [introduction, slots, sealed, large_frames, heartbeats, acknowledged, quorum, quorum_bulk, refused_tails, decoded, decoded_large,
-         pruned]
+CASES = [introduction, slots, sealed, large_frames, heartbeats, acknowledged, given_up, quorum, quorum_bulk, refused_tails, decoded,
+         decoded_large, pruned]
