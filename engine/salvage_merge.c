@@ -7,7 +7,6 @@
  */
 #include <stdlib.h>
 
-#include "engine/base/assert.h"
 #include "engine/base/merge_iterator.h"
 #include "engine/salvage_internal.h"
 
@@ -24,6 +23,22 @@ static struct chain *from_base(struct entry_iterator *base)
     return (struct chain *)base;
 }
 
+/* Opens the walk of the file at `at`, at its beginning; the base has the error of a failure. REQUIRES: none is open. */
+static bool chain_open(struct chain *chain)
+{
+    struct salvage_source *source = chain->sources[chain->at];
+    struct table_loss_visitor visitor = {.loss = salvage_source_loss, .context = source};
+    struct entry_iterator *walk;
+    chain->base.code =
+        table_salvage_iterator_create(source->table, &visitor, &walk, &chain->base.error);
+    if (chain->base.code != POLARYS_OK) {
+        return false;
+    }
+    entry_iterator_seek_first(walk);
+    chain->walk = walk;
+    return true;
+}
+
 /* Takes over where the open walk stands, going on to the next file at its end. */
 static void chain_settle(struct chain *chain)
 {
@@ -34,15 +49,9 @@ static void chain_settle(struct chain *chain)
         if (chain->at == chain->count) {
             break;
         }
-        struct salvage_source *source = chain->sources[chain->at];
-        struct table_loss_visitor visitor = {.loss = salvage_source_loss, .context = source};
-        chain->base.code = table_salvage_iterator_create(source->table, &visitor, &chain->walk,
-                                                         &chain->base.error);
-        if (chain->base.code != POLARYS_OK) {
+        if (!chain_open(chain)) {
             break;
         }
-        POLARYS_ASSERT(chain->walk != NULL);
-        entry_iterator_seek_first(chain->walk);
     }
     chain->base.is_valid = chain->walk != NULL && chain->walk->is_valid;
     if (chain->base.is_valid) {
@@ -56,15 +65,11 @@ static void chain_settle(struct chain *chain)
 static void chain_seek_first(struct entry_iterator *base)
 {
     struct chain *chain = from_base(base);
-    struct salvage_source *source = chain->sources[0];
-    struct table_loss_visitor visitor = {.loss = salvage_source_loss, .context = source};
     entry_iterator_destroy(chain->walk);
     chain->walk = NULL;
     chain->at = 0;
     base->is_valid = false;
-    base->code = table_salvage_iterator_create(source->table, &visitor, &chain->walk, &base->error);
-    if (base->code == POLARYS_OK) {
-        entry_iterator_seek_first(chain->walk);
+    if (chain_open(chain)) {
         chain_settle(chain);
     }
 }
