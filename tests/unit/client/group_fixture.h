@@ -33,6 +33,16 @@ struct GroupNode {
     int reads = 0;
 };
 
+/* The version in a token, whose bytes come lowest first: tokens do not compare as text. */
+inline uint64_t TokenVersion(const std::string &token)
+{
+    uint64_t version = 0;
+    for (size_t i = 0; i < 8; i++) {
+        version |= (uint64_t)(uint8_t)token.at(17 + i) << (8 * i);
+    }
+    return version;
+}
+
 inline std::string Token(uint64_t version)
 {
     std::string token(26, '\0');
@@ -170,7 +180,7 @@ class Group : public testing::Test {
         }
         if (get->consistency != nullptr &&
             get->consistency->level_case == POLARYS__V1__CONSISTENCY__LEVEL_AT_LEAST &&
-            Text(get->consistency->at_least) > Token(node->version)) {
+            TokenVersion(Text(get->consistency->at_least)) > node->version) {
             return Refusal(POLARYS_CLIENT_UNAVAILABLE, "REPLICA_BEHIND");
         }
         node->reads++;
