@@ -86,7 +86,7 @@ def flush(world):
 def compact(world):
     world.admin.Flush(admin_pb2.FlushRequest())
     for request in ({"table": TABLE}, {"table": TABLE, "range": common_pb2.KeyRange(prefix=b"key")}, {}):
-        got = world.admin.Compact(admin_pb2.CompactRequest(**request))
+        got = world.admin.Compact(admin_pb2.CompactRequest(**request), timeout=120)
         check_header(world, got.header)
     levels = world.admin.GetStatus(admin_pb2.GetStatusRequest()).levels
     assert levels[-1].files > 0 and levels[-1].bytes > 0, levels
