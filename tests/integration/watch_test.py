@@ -171,9 +171,12 @@ def test_bad_requests_are_refused(server):
 @with_flags("--history-keep", "0", "--wal-segment-bytes", "1MiB")
 def test_what_is_pruned_is_said(server):
     server.make_table()
-    for i in range(60):
-        server.put(b"k%d" % i, raw=os.urandom(100000))
-    server.admin.Flush(admin_pb2.FlushRequest(), timeout=60)
+
+    def fill(count):
+        for i in range(count):
+            server.put(b"k%d" % i, raw=os.urandom(100000))
+        server.admin.Flush(admin_pb2.FlushRequest(), timeout=60)
+    fill(60)
     server.put(b"k", json="1")
     deadline, version, starts, taken = time.monotonic() + WAIT_SECONDS, 1, [], None
     while True:  # the log is being pruned meanwhile, also between a watch's beginning and its first event
@@ -182,8 +185,9 @@ def test_what_is_pruned_is_said(server):
             if starts:
                 taken = watch.take(1)
                 break
-            watch.call.cancel()  # one that reads keeps the log
+            watch.call.cancel()  # one that reads keeps the log, and it is pruned again when more of it is full
             time.sleep(0.1)
+            fill(12)
         except grpc.RpcError as error:
             pruned = Failure(error)
             assert pruned.code == Code.OUT_OF_RANGE and pruned.reason == "HISTORY_PRUNED"
