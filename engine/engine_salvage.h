@@ -55,9 +55,10 @@ struct polarys_salvage_options {
 };
 
 enum polarys_salvage_outcome {
-    POLARYS_SALVAGE_WHOLE, /* everything could be read */
-    POLARYS_SALVAGE_PART,  /* some was lost: see the losses */
-    POLARYS_SALVAGE_NONE,  /* nothing came back although there was something */
+    POLARYS_SALVAGE_UNFINISHED, /* an error ended it; nothing is known */
+    POLARYS_SALVAGE_WHOLE,      /* everything could be read */
+    POLARYS_SALVAGE_PART,       /* some was lost: see the losses */
+    POLARYS_SALVAGE_NONE,       /* nothing came back although there was something */
 };
 
 struct polarys_salvage_result {
@@ -81,7 +82,9 @@ struct polarys_salvage_result {
 /*
  * Reads the store in `dir` and makes a new one in `to`, which must be an empty directory or not exist. The new store
  * has its keyring, a history of its own, the newest version of each document with its version, and its indexes built
- * anew. After an error what stands in `to` is of no use.
+ * anew. The keyring is written last: after an error before that what stands in `to` is taken for no store, and after a
+ * later one for a whole one whose indexes may still have to be built. *result is set on failure too, with the outcome
+ * UNFINISHED, or NONE where the keyring is lost.
  * REQUIRES: no process has the store in `dir` open.
  * Errors: WRONG_MASTER_KEY; FILE_NOT_FOUND, CORRUPT, TAMPERED (the keyring: without it nothing can be read);
  * BAD_ARGUMENT (`to` is not empty, or lies in `dir`); DISK_LOW, IO, NO_MEMORY.

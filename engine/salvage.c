@@ -192,6 +192,9 @@ static enum polarys_code steps(struct salvage *salvage, struct polarys_error *er
     if (code == POLARYS_OK) {
         code = scratch_remove(salvage, err);
     }
+    if (code == POLARYS_OK) {
+        code = salvage_keyring_copy(salvage, err);
+    }
     return code == POLARYS_OK ? new_store_open(salvage, err) : code;
 }
 
@@ -230,7 +233,7 @@ enum polarys_code polarys_salvage(const char *dir, const char *to,
         .to = to,
     };
     POLARYS_ASSERT(result != NULL);
-    *result = (struct polarys_salvage_result){0};
+    *result = (struct polarys_salvage_result){.outcome = POLARYS_SALVAGE_UNFINISHED};
     if (options->master_key_file == NULL) {
         return polarys_fail(err, POLARYS_BAD_ARGUMENT, "salvage needs the store's master key");
     }

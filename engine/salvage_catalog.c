@@ -226,6 +226,9 @@ enum polarys_code salvage_catalog_read(struct salvage *salvage, struct polarys_e
     code = salvage_merge_create(salvage, &merge, err);
     if (code == POLARYS_OK) {
         code = records_read(salvage, merge, err);
+        /* The medium may have failed anew, under this very walk. */
+        salvage->is_catalog_doubtful =
+            salvage->is_catalog_doubtful || salvage_catalog_is_lost(salvage);
     }
     entry_iterator_destroy(merge);
     if (code == POLARYS_OK && databases_complete(salvage->catalog) != POLARYS_OK) {

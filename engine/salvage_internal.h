@@ -2,8 +2,8 @@
 /*
  * A salvage, as its files share it. One thread.
  *
- * The order: keyring, manifest, table files (each read once from end to end, so that all that is lost of them is known),
- * log (into scratch table files), catalogue, then one merge over all of them into the new store's files.
+ * The order: keyring, manifest, table files (each read once from end to end, so that what is lost of them is known before
+ * the log is), log (into scratch table files), catalogue, then one merge over all of them into the new store's files.
  */
 #ifndef ENGINE_SALVAGE_INTERNAL_H
 #define ENGINE_SALVAGE_INTERNAL_H
@@ -49,8 +49,10 @@ struct salvage_source {
     struct salvage *salvage;
     struct table *table;
     bool is_scratch;
-    bool has_keys;     /* its smallest and largest key are known */
-    bool is_recording; /* what is lost of it is noted; the merge meets it again */
+    bool has_keys; /* its smallest and largest key are known */
+    /* Its losses in salvage.losses, once it was read from end to end; the merge meets them again. */
+    size_t loss_first;
+    size_t loss_end;
 };
 
 /* What was met of a table or an index. */
@@ -102,7 +104,7 @@ struct salvage {
     /* Of those with keys: the newest version that may be missing of a key. NULL: none. */
     struct range_delete *cover_list;
     struct range_delete_index *cover;
-    size_t covered_count;     /* losses that the cover has */
+    bool is_cover_stale;      /* a loss was noted that it lacks */
     uint64_t lost_everywhere; /* the same of those without keys; 0: none */
 
     /* Range deletes of all sources and of the log. Their bytes are in `range_bytes`, one allocation each. */
@@ -114,7 +116,8 @@ struct salvage {
     /* The log on its way into scratch files. */
     struct memtable *memtable;
     uint64_t scratch_id_next;
-    uint64_t first_version; /* of the frame in hand */
+    char scratch_cause[POLARYS_SALVAGE_CAUSE_BYTES_MAX]; /* why a scratch file cannot be read; "" */
+    uint64_t first_version;                              /* of the frame in hand */
 
     struct catalog *catalog;
     bool is_catalog_doubtful;
@@ -150,8 +153,14 @@ NODISCARD enum polarys_code salvage_tables_read(struct salvage *salvage, struct 
 /* Takes over an open table as a source, with its range deletes. */
 NODISCARD enum polarys_code salvage_source_add(struct salvage *salvage, struct table *take_table,
                                                bool is_scratch, struct polarys_error *err);
-/* What the visitor of a source's walk is given. */
-enum polarys_code salvage_source_loss(void *context, const struct table_loss *loss);
+/* Reads the source from end to end, for what is lost of it and what it holds. Errors: NO_MEMORY; IO (a scratch file). */
+NODISCARD enum polarys_code salvage_source_read(struct salvage *salvage, size_t index,
+                                                struct polarys_error *err);
+/*
+ * The visitor of every walk of a source: notes what has not been noted before, for a medium that is failing may lose
+ * more from one walk to the next. A scratch file has to be whole: its loss ends the walk with IO.
+ */
+NODISCARD enum polarys_code salvage_source_loss(void *context, const struct table_loss *loss);
 /* Copies a range delete. Errors: NO_MEMORY. */
 NODISCARD enum polarys_code salvage_range_add(struct salvage *salvage,
                                               const struct range_delete *range_delete);
@@ -162,6 +171,8 @@ const struct salvage_id *salvage_id_find(struct salvage *salvage, uint32_t datab
 
 /* ---- salvage_log.c ---- */
 
+/* The visitor of a scratch file's losses, with the salvage as its context: keeps the cause, and gives IO. */
+NODISCARD enum polarys_code salvage_scratch_loss(void *context, const struct table_loss *loss);
 /* Reads the log into scratch files, which become sources. */
 NODISCARD enum polarys_code salvage_log_read(struct salvage *salvage, struct polarys_error *err);
 
@@ -200,7 +211,10 @@ NODISCARD enum polarys_code salvage_put(struct salvage *salvage, const struct en
                                         struct polarys_error *err);
 /* Ends the file that is being written, if any. */
 NODISCARD enum polarys_code salvage_file_end(struct salvage *salvage, struct polarys_error *err);
-/* Merges everything into the new store: files, keyring, manifest. */
+/* Merges everything into the new store: files and manifest. */
 NODISCARD enum polarys_code salvage_write(struct salvage *salvage, struct polarys_error *err);
+/* What makes it a store. REQUIRES: all else of it is there. */
+NODISCARD enum polarys_code salvage_keyring_copy(struct salvage *salvage,
+                                                 struct polarys_error *err);
 
 #endif

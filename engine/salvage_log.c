@@ -32,11 +32,11 @@ static enum polarys_code memtable_write(struct salvage *salvage, struct table_bu
     return code;
 }
 
-static enum polarys_code scratch_ignore(void *context, const struct table_loss *loss)
+enum polarys_code salvage_scratch_loss(void *context, const struct table_loss *loss)
 {
-    (void)context;
-    (void)loss;
-    return POLARYS_CORRUPT; /* it was written a moment ago */
+    struct salvage *salvage = context;
+    (void)snprintf(salvage->scratch_cause, sizeof(salvage->scratch_cause), "%.255s", loss->cause);
+    return POLARYS_IO; /* it was written a moment ago */
 }
 
 /* What is in memory becomes a source. */
@@ -46,7 +46,7 @@ static enum polarys_code scratch_end(struct salvage *salvage, struct polarys_err
     struct table_builder *builder = NULL;
     struct table_meta meta = {0};
     struct table *table = NULL;
-    struct table_loss_visitor visitor = {.loss = scratch_ignore};
+    struct table_loss_visitor visitor = {.loss = salvage_scratch_loss, .context = salvage};
     struct table_builder_options options = {.file_id = salvage->scratch_id_next++,
                                             .block_bytes = TABLE_BLOCK_BYTES_DEFAULT};
     if (salvage->memtable == NULL) {
@@ -65,10 +65,20 @@ static enum polarys_code scratch_end(struct salvage *salvage, struct polarys_err
     if (code == POLARYS_OK && stats.entry_count > 0) {
         code =
             table_salvage_open(&salvage->scratch_env, meta.file_id, &meta, &visitor, &table, err);
+        if (code == POLARYS_IO && salvage->scratch_cause[0] != '\0') {
+            (void)polarys_fail(err, code, "a scratch file: %s", salvage->scratch_cause);
+        } else if (table_is_damage(code)) {
+            /* The new disk's fault; the code must not read like one of the damaged store's keyring. */
+            struct polarys_error cause = *err;
+            code = polarys_fail(err, POLARYS_IO, "a scratch file: %s", cause.message);
+        }
     }
     table_meta_deinit(&meta);
     if (table != NULL) {
         code = salvage_source_add(salvage, table, true, err);
+        /* What only the log knows of a table or an index counts as much as what the files know. */
+        code = code == POLARYS_OK ? salvage_source_read(salvage, salvage->source_count - 1, err)
+                                  : code;
     }
     return code;
 }

@@ -151,7 +151,7 @@ enum polarys_code salvage_cover_make(struct salvage *salvage, struct polarys_err
     if (code == POLARYS_OK && count > 0) {
         code = range_delete_index_create(salvage->cover_list, count, &salvage->cover);
     }
-    salvage->covered_count = salvage->loss_count;
+    salvage->is_cover_stale = false;
     return code == POLARYS_OK ? code : polarys_fail(err, code, "no memory for the losses");
 }
 

@@ -237,7 +237,10 @@ bool salvage_merge_next(struct salvage *salvage, struct entry_iterator *merge, s
         entry_iterator_next(merge);
     }
     if (merge->code != POLARYS_OK) {
-        *code = polarys_fail(err, merge->code, "%s", merge->error.message);
+        bool is_scratch = merge->error.message[0] == '\0' && salvage->scratch_cause[0] != '\0';
+        *code = is_scratch
+                    ? polarys_fail(err, merge->code, "a scratch file: %s", salvage->scratch_cause)
+                    : polarys_fail(err, merge->code, "%s", merge->error.message);
     }
     return false;
 }

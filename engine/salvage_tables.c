@@ -140,15 +140,38 @@ static enum polarys_code entry_note(struct salvage *salvage, const struct entry 
 
 /* ---- one file ---- */
 
+/* Whether an earlier walk has noted it, or more. NULL: the keys of what is lost are unknown. */
+static bool is_noted(const struct salvage_source *source, const struct polarys_slice *start,
+                     const struct polarys_slice *end)
+{
+    for (size_t i = source->loss_first; i < source->loss_end; i++) {
+        const struct salvage_loss *noted = &source->salvage->losses[i];
+        if (noted->kind == POLARYS_SALVAGE_TABLE_BLOCKS &&
+            (!noted->has_keys ||
+             (start != NULL && slice_compare(buffer_slice(&noted->start), *start) <= 0 &&
+              slice_compare(*end, buffer_slice(&noted->end)) <= 0))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 enum polarys_code salvage_source_loss(void *context, const struct table_loss *loss)
 {
     struct salvage_source *source = context;
-    if (!source->is_recording) {
+    struct salvage *salvage = source->salvage;
+    bool has_keys = source->has_keys && loss->end.size > 0;
+    const struct polarys_slice *start = has_keys ? &loss->start : NULL;
+    const struct polarys_slice *end = has_keys ? &loss->end : NULL;
+    POLARYS_ASSERT(!loss->is_range_deletes); /* these are read when a file is opened */
+    if (source->is_scratch) {
+        return salvage_scratch_loss(salvage, loss);
+    }
+    if (is_noted(source, start, end)) {
         return POLARYS_OK;
     }
     const struct table_meta *meta = table_salvage_meta(source->table);
-    struct salvage_loss noted = {.kind = loss->is_range_deletes ? POLARYS_SALVAGE_RANGE_DELETES
-                                                                : POLARYS_SALVAGE_TABLE_BLOCKS,
+    struct salvage_loss noted = {.kind = POLARYS_SALVAGE_TABLE_BLOCKS,
                                  .offset = loss->offset,
                                  .bytes = loss->bytes,
                                  .first_version = meta->oldest_version,
@@ -156,9 +179,8 @@ enum polarys_code salvage_source_loss(void *context, const struct table_loss *lo
                                                                            : meta->newest_version};
     table_file_name(noted.file, meta->file_id);
     (void)snprintf(noted.cause, sizeof(noted.cause), "%.255s", loss->cause);
-    bool has_keys = source->has_keys && loss->end.size > 0;
-    return salvage_loss_note(source->salvage, &noted, has_keys ? &loss->start : NULL,
-                             has_keys ? &loss->end : NULL);
+    salvage->is_cover_stale = true;
+    return salvage_loss_note(salvage, &noted, start, end);
 }
 
 /* A file that cannot be read at all. */
@@ -199,6 +221,8 @@ enum polarys_code salvage_source_add(struct salvage *salvage, struct table *take
         .table = take_table,
         .is_scratch = is_scratch,
         .has_keys = meta->largest_key.size > 0,
+        .loss_first = salvage->loss_count,
+        .loss_end = salvage->loss_count,
     };
     table_range_deletes_each(take_table, range_copy_each, &copy);
     return copy.code == POLARYS_OK ? POLARYS_OK
@@ -229,10 +253,10 @@ static enum polarys_code opening_loss(void *context, const struct table_loss *lo
                              has_keys ? &loss->end : NULL);
 }
 
-/* Reads a source from end to end, for what is lost of it and what it holds. */
-static enum polarys_code source_read(struct salvage *salvage, size_t index,
-                                     struct polarys_error *err)
+enum polarys_code salvage_source_read(struct salvage *salvage, size_t index,
+                                      struct polarys_error *err)
 {
+    POLARYS_ASSERT(index < salvage->source_count);
     struct entry_iterator *walk;
     struct salvage_source *source = &salvage->sources[index];
     struct table_loss_visitor visitor = {.loss = salvage_source_loss, .context = source};
@@ -240,15 +264,17 @@ static enum polarys_code source_read(struct salvage *salvage, size_t index,
     if (code != POLARYS_OK) {
         return code;
     }
-    source->is_recording = true;
     entry_iterator_seek_first(walk);
     while (walk->is_valid && code == POLARYS_OK) {
         code = entry_note(salvage, &walk->entry);
         entry_iterator_next(walk);
     }
-    source->is_recording = false;
+    source->loss_end = salvage->loss_count;
     code = code == POLARYS_OK ? walk->code : code;
     entry_iterator_destroy(walk);
+    if (code == POLARYS_IO) {
+        return polarys_fail(err, code, "a scratch file: %s", salvage->scratch_cause);
+    }
     return code == POLARYS_OK ? code : polarys_fail(err, code, "no memory to read a table file");
 }
 
@@ -270,7 +296,7 @@ static enum polarys_code file_read(struct salvage *salvage, uint64_t file_id,
     }
     salvage->result->table_file_count++;
     code = salvage_source_add(salvage, table, false, err);
-    return code == POLARYS_OK ? source_read(salvage, salvage->source_count - 1, err) : code;
+    return code == POLARYS_OK ? salvage_source_read(salvage, salvage->source_count - 1, err) : code;
 }
 
 /* ---- all files ---- */

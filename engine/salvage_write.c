@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The new store: table files of the last level with the newest version of every document that came back, then the
- * keyring, and the manifest last, so that a directory without CURRENT is none.
+ * manifest, and the keyring last, for a directory with files but without a keyring is never taken for a store.
  *
  * The files are sealed under the damaged store's data keys with salts of their own, so no nonce is used twice.
  */
@@ -86,6 +86,12 @@ static enum polarys_code entry_write(struct salvage *salvage, const struct entry
         return POLARYS_OK;
     }
     if (place->keep == SALVAGE_KEEP_DOCUMENT) {
+        if (salvage->is_cover_stale) {
+            enum polarys_code code = salvage_cover_make(salvage, err);
+            if (code != POLARYS_OK) {
+                return code;
+            }
+        }
         salvage->result->document_count++;
         salvage->result->doubtful_count +=
             salvage_lost_version(salvage, entry->key) > entry->version;
@@ -116,18 +122,26 @@ static enum polarys_code documents_write(struct salvage *salvage, struct polarys
 
 /* ---- the rest ---- */
 
-static enum polarys_code keyring_copy(struct salvage *salvage, struct polarys_error *err)
+/*
+ * A bad last record of a manifest passes for one that was cut off, and is dropped; a bad first one is refused. So the
+ * manifest is read back and rolled over, which makes all that it says its first record.
+ */
+static enum polarys_code manifest_settle(const struct manifest_options *options, uint64_t version,
+                                         struct polarys_error *err)
 {
-    char path[VFS_PATH_MAX];
-    struct buffer bytes = {0};
-    enum polarys_code code = vfs_path_join(path, salvage->dir, "keyring", err);
-    if (code == POLARYS_OK) {
-        code = vfs_read_file(salvage->vfs, path, SALVAGE_KEYRING_BYTES_MAX, &bytes, err);
+    struct manifest *manifest;
+    struct manifest_edit nothing = {0};
+    enum polarys_code code = manifest_open(options, &manifest, err);
+    if (code != POLARYS_OK) {
+        return code;
+    }
+    if (manifest_state_get(manifest)->flushed_version != version) {
+        code = polarys_fail(err, POLARYS_IO, "the manifest in %s does not read back", options->dir);
     }
     if (code == POLARYS_OK) {
-        code = vfs_replace_file(salvage->vfs, salvage->to, "keyring", buffer_slice(&bytes), err);
+        code = manifest_append(manifest, &nothing, err);
     }
-    buffer_deinit(&bytes);
+    manifest_close(manifest);
     return code;
 }
 
@@ -158,7 +172,7 @@ static enum polarys_code manifest_write(struct salvage *salvage, uint64_t versio
         code = manifest_append(manifest, edit, err);
         manifest_close(manifest);
     }
-    return code;
+    return code == POLARYS_OK ? manifest_settle(&options, version, err) : code;
 }
 
 enum polarys_code salvage_write(struct salvage *salvage, struct polarys_error *err)
@@ -176,11 +190,23 @@ enum polarys_code salvage_write(struct salvage *salvage, struct polarys_error *e
         code = vfs_sync_dir(salvage->vfs, salvage->to, err);
     }
     if (code == POLARYS_OK) {
-        code = keyring_copy(salvage, err);
-    }
-    if (code == POLARYS_OK) {
         code = manifest_write(salvage, version, err);
     }
     salvage->result->newest_version = salvage->newest_version;
     return code == POLARYS_OK ? code : polarys_wrap(err, code, "write the new store");
+}
+
+enum polarys_code salvage_keyring_copy(struct salvage *salvage, struct polarys_error *err)
+{
+    char path[VFS_PATH_MAX];
+    struct buffer bytes = {0};
+    enum polarys_code code = vfs_path_join(path, salvage->dir, "keyring", err);
+    if (code == POLARYS_OK) {
+        code = vfs_read_file(salvage->vfs, path, SALVAGE_KEYRING_BYTES_MAX, &bytes, err);
+    }
+    if (code == POLARYS_OK) {
+        code = vfs_replace_file(salvage->vfs, salvage->to, "keyring", buffer_slice(&bytes), err);
+    }
+    buffer_deinit(&bytes);
+    return code == POLARYS_OK ? code : polarys_wrap(err, code, "copy the keyring");
 }

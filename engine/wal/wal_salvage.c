@@ -147,7 +147,7 @@ struct segment_end {
 
 /* Past the place where the reader stands. *is_over when nothing follows; `place` then waits to be told. */
 static enum polarys_code place_pass(struct log_walk *walk, struct wal_reader *reader,
-                                    const struct segment_end *end, const struct bad_place *place,
+                                    const struct segment_end *end, struct bad_place *place,
                                     bool *is_over, struct polarys_error *err)
 {
     bool is_found = false;
@@ -160,8 +160,11 @@ static enum polarys_code place_pass(struct log_walk *walk, struct wal_reader *re
     }
     code = wal_reader_next(reader, &frame, &has_frame, err);
     if (code != POLARYS_OK || !has_frame || frame.first_version > end->version) {
-        /* It was good a moment ago: the medium is failing. What may follow counts as lost. */
+        /* It was good a moment ago: the medium is failing. What may follow counts as lost, so there must be a cause. */
         *is_over = true;
+        if (place->cause == NULL) {
+            place->cause = "no whole frame stands there, and what follows could not be read twice";
+        }
         return code == POLARYS_NO_MEMORY ? code : POLARYS_OK;
     }
     uint64_t behind = reader->offset;
@@ -269,9 +272,12 @@ static enum polarys_code segment_walk(struct log_walk *walk, size_t index,
         return polarys_fail(err, code, "%s", cause.message);
     }
     if (code != POLARYS_OK || !walk->segments[index].has_header) {
+        bool is_another = code == POLARYS_OK && reader.header.segment_id != segment_id;
         wal_reader_close(&reader);
         return segment_lost(walk, index,
-                            code == POLARYS_OK ? "it is another segment's file" : cause.message);
+                            code != POLARYS_OK ? cause.message
+                            : is_another       ? "it is another segment's file"
+                                               : "its header could not be read at first");
     }
     const struct salvage_segment *next = next_known(walk, index);
     bool is_named = next != NULL && next->header.predecessor.segment_id == segment_id;
