@@ -15,8 +15,8 @@ struct walk {
     const struct archive_index *index;
     const struct archive_sink *sink;
     struct polarys_log_position at; /* behind what was handed out, or was passed over as old */
-    bool has_piece;
-    uint8_t digest[DIGEST_SIZE]; /* of the piece before */
+    bool has_piece;                 /* digest is of the only piece that ends here */
+    uint8_t digest[DIGEST_SIZE];    /* of the piece before */
     bool is_done;
 };
 
@@ -125,11 +125,16 @@ static enum polarys_code step_walk(struct walk *walk, const struct archive_step 
     for (size_t i = step->first; i < step->end && code == POLARYS_OK && !walk->is_done; i++) {
         const struct archive_place *place = &walk->index->entries[i];
         uint64_t reached = walk->at.segment_id == segment_id ? walk->at.offset : 0;
+        if (place->end > reached && place->start > reached && place->start < limit) {
+            return missing(walk, segment_id, place->start, err);
+        }
+        /*
+         * A piece that an archiver had sent before it was killed may have been stored after the next one looked: the two
+         * then hold some of the same log. Which of them the next piece names is not known; the frames' chain is enough.
+         */
+        walk->has_piece = walk->has_piece && place->start >= reached;
         if (place->end <= reached || place->start >= limit) {
             continue;
-        }
-        if (place->start > reached) {
-            return missing(walk, segment_id, place->start, err);
         }
         code = piece_walk(walk, place, limit, err);
     }

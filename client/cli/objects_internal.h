@@ -34,18 +34,30 @@ struct s3_credentials {
 NODISCARD enum polarys_code s3_credentials_find(struct s3_credentials *credentials,
                                                 struct polarys_error *err);
 
-/* A page of a listing. */
+enum {
+    S3_KEY_MAX = OBJECTS_LOCATION_MAX + OBJECTS_NAME_MAX, /* of an object, prefix included */
+    S3_EMPTY_PAGES_MAX = 1000,                            /* one after the other */
+};
+
+/* A page of a listing, and what the pages before it tell of it. Zero-initialise for the first. */
 struct s3_page {
     const char *at; /* what is left to read */
     const char *end;
     bool is_truncated;
     char token[S3_TOKEN_MAX]; /* for the next page */
+    char last[S3_KEY_MAX];    /* the object before; "": none */
+    bool has_objects;         /* this page */
+    uint64_t empty_count;     /* pages without any before this one */
 };
 
-/* Reads what stands beside the objects. `text` is borrowed. Errors: CORRUPT. */
+/* Reads what stands beside the objects. `text` is borrowed. Errors: CORRUPT, also for a listing that does not end. */
 NODISCARD enum polarys_code s3_page_begin(struct s3_page *page, const char *text, size_t size,
                                           struct polarys_error *err);
-/* The next object; *has_object is false behind the last. Errors: CORRUPT. */
+/*
+ * The next object; *has_object is false behind the last. Errors: CORRUPT, also for one that is not behind the one before:
+ * some stores list in an order of their own, and who reads such a list would miss what is there.
+ * REQUIRES: key_room <= S3_KEY_MAX.
+ */
 NODISCARD enum polarys_code s3_page_next(struct s3_page *page, char *key, size_t key_room,
                                          uint64_t *size, bool *has_object,
                                          struct polarys_error *err);

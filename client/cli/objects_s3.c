@@ -437,7 +437,7 @@ static enum polarys_code page_visit(const struct objects_s3 *place, struct s3_pa
                                     const struct objects_visitor *visitor,
                                     struct polarys_error *err)
 {
-    char key[OBJECTS_LOCATION_MAX + OBJECTS_NAME_MAX];
+    char key[S3_KEY_MAX];
     uint64_t size = 0;
     bool has_object = true;
     size_t prefix_size = strlen(place->prefix);

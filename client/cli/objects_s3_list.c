@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/assert.h"
 #include "client/cli/objects_internal.h"
 #include "client/cli/parse.h"
 
@@ -84,7 +85,12 @@ enum polarys_code s3_page_begin(struct s3_page *page, const char *text, size_t s
     const struct span all = {text, text + size};
     struct span inside;
     char truncated[NUMBER_TEXT_MAX] = "";
-    *page = (struct s3_page){.at = text, .end = text + size};
+    page->empty_count = page->is_truncated && !page->has_objects ? page->empty_count + 1 : 0;
+    page->at = text;
+    page->end = text + size;
+    page->is_truncated = false;
+    page->has_objects = false;
+    page->token[0] = '\0';
     if (text_find(&all, "<ListBucketResult") == NULL ||
         text_find(&all, "</ListBucketResult>") == NULL ||
         !element_find(&all, "IsTruncated", &inside) ||
@@ -92,6 +98,13 @@ enum polarys_code s3_page_begin(struct s3_page *page, const char *text, size_t s
         return polarys_fail(err, POLARYS_CORRUPT, "the answer is no list of objects");
     }
     page->is_truncated = strcmp(truncated, "true") == 0;
+    if (!page->is_truncated && strcmp(truncated, "false") != 0) {
+        return polarys_fail(err, POLARYS_CORRUPT,
+                            "a list of objects that does not say whether it goes on");
+    }
+    if (page->is_truncated && page->empty_count >= S3_EMPTY_PAGES_MAX) {
+        return polarys_fail(err, POLARYS_CORRUPT, "a list of objects that does not end");
+    }
     if (page->is_truncated &&
         (!element_find(&all, "NextContinuationToken", &inside) ||
          !text_copy(&inside, page->token, sizeof(page->token)) || page->token[0] == '\0')) {
@@ -108,6 +121,7 @@ enum polarys_code s3_page_next(struct s3_page *page, char *key, size_t key_room,
     struct span object;
     struct span inside;
     char number[NUMBER_TEXT_MAX] = "";
+    POLARYS_ASSERT(key_room <= sizeof(page->last));
     *has_object = element_find(&left, "Contents", &object);
     if (!*has_object) {
         return text_find(&left, "<Contents>") == NULL
@@ -118,6 +132,13 @@ enum polarys_code s3_page_next(struct s3_page *page, char *key, size_t key_room,
     if (!element_find(&object, "Key", &inside) || !text_copy(&inside, key, key_room)) {
         return polarys_fail(err, POLARYS_CORRUPT, "an object without a name, or with one too long");
     }
+    if (page->last[0] != '\0' && strcmp(key, page->last) <= 0) {
+        return polarys_fail(err, POLARYS_CORRUPT,
+                            "a list of objects that is not in their order: %.150s behind %.150s",
+                            key, page->last);
+    }
+    (void)snprintf(page->last, sizeof(page->last), "%s", key);
+    page->has_objects = true;
     if (!element_find(&object, "Size", &inside) || !text_copy(&inside, number, sizeof(number)) ||
         !parse_number(number, size)) {
         return polarys_fail(err, POLARYS_CORRUPT, "object %.200s has no size", key);

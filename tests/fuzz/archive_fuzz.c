@@ -34,7 +34,7 @@ static void piece_try(const uint8_t *data, size_t size)
 
 static void page_try(const uint8_t *data, size_t size)
 {
-    struct s3_page page;
+    struct s3_page page = {0};
     char key[64];
     uint64_t object_size;
     bool has_object = true;

@@ -158,7 +158,7 @@ TEST_F(ArchivePlace, OpensNoIndexOfNamesThatAreNone)
 TEST(S3List, ReadsAPageAndRefusesOneThatIsCutOff)
 {
     polarys_error err = {};
-    s3_page page;
+    s3_page page = {};
     char key[64];
     uint64_t size = 0;
     bool has_object = false;
@@ -178,9 +178,72 @@ TEST(S3List, ReadsAPageAndRefusesOneThatIsCutOff)
     for (size_t cut = 0; cut < text.size(); cut++) {
         EXPECT_EQ(POLARYS_CORRUPT, s3_page_begin(&page, text.data(), cut, &err)) << cut;
     }
+    page = {};
     ASSERT_EQ(POLARYS_OK, s3_page_begin(&page, text.data(), text.size(), &err));
     EXPECT_EQ(POLARYS_CORRUPT, s3_page_next(&page, key, 4, &size, &has_object, &err))
         << "a name that does not fit is not cut";
+}
+
+/* A page with these objects; `more`: the word for whether there are further ones. */
+std::string page_text(const std::vector<std::string> &keys, const std::string &more)
+{
+    std::string text = "<ListBucketResult><IsTruncated>" + more +
+                       "</IsTruncated><NextContinuationToken>t</NextContinuationToken>";
+    for (const std::string &key : keys) {
+        text += "<Contents><Key>" + key + "</Key><Size>1</Size></Contents>";
+    }
+    return text + "</ListBucketResult>";
+}
+
+/* Reads a whole page; the keys behind `seen`. */
+polarys_code page_read(s3_page *page, const std::string &text, std::string *seen)
+{
+    char key[64];
+    uint64_t size = 0;
+    bool has_object = true;
+    polarys_error err = {};
+    polarys_code code = s3_page_begin(page, text.data(), text.size(), &err);
+    while (code == POLARYS_OK && has_object) {
+        code = s3_page_next(page, key, sizeof(key), &size, &has_object, &err);
+        *seen += code == POLARYS_OK && has_object ? std::string(key) + " " : "";
+    }
+    return code;
+}
+
+TEST(S3List, GoesOnOverItsPagesInOneOrder)
+{
+    s3_page page = {};
+    std::string seen;
+    EXPECT_EQ(POLARYS_OK, page_read(&page, page_text({"a", "b"}, "true"), &seen));
+    EXPECT_EQ(POLARYS_OK, page_read(&page, page_text({}, "true"), &seen));
+    EXPECT_EQ(POLARYS_OK, page_read(&page, page_text({"b1", "c"}, "true"), &seen));
+    EXPECT_EQ("a b b1 c ", seen);
+    EXPECT_EQ(POLARYS_CORRUPT, page_read(&page, page_text({"c", "d"}, "false"), &seen))
+        << "a page that begins with what was told";
+    page = {};
+    EXPECT_EQ(POLARYS_CORRUPT, page_read(&page, page_text({"b", "a"}, "false"), &seen))
+        << "an order of its own";
+}
+
+TEST(S3List, MustSayWhetherItGoesOn)
+{
+    std::string seen;
+    for (const char *word : {"", "TRUE", "1", "yes"}) {
+        s3_page page = {};
+        EXPECT_EQ(POLARYS_CORRUPT, page_read(&page, page_text({"a"}, word), &seen)) << word;
+    }
+}
+
+TEST(S3List, MustEnd)
+{
+    s3_page page = {};
+    std::string seen;
+    const std::string text = page_text({}, "true");
+    int count = 0;
+    while (count < 2 * S3_EMPTY_PAGES_MAX && page_read(&page, text, &seen) == POLARYS_OK) {
+        count++;
+    }
+    EXPECT_EQ(S3_EMPTY_PAGES_MAX, count);
 }
 
 } // namespace
