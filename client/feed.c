@@ -9,6 +9,33 @@
 
 #include "client/assert.h"
 
+enum { STOP_SLICE_MS = 100 }; /* between two looks at whether the caller wants to end */
+
+static bool must_stop(const struct client_feed *feed)
+{
+    return feed->stop != NULL && *feed->stop != 0;
+}
+
+/* Waits, but not beyond the caller's wish to end. */
+static void feed_sleep(const struct client_feed *feed, uint32_t duration_ms)
+{
+    while (duration_ms > 0 && !must_stop(feed)) {
+        uint32_t slice_ms =
+            feed->stop != NULL && duration_ms > STOP_SLICE_MS ? STOP_SLICE_MS : duration_ms;
+        transport_sleep_ms(slice_ms);
+        duration_ms -= slice_ms;
+    }
+}
+
+static enum client_feed_event stopped(struct client_feed *feed, struct polarys_client_error *err)
+{
+    client_feed_close(feed);
+    if (err != NULL) {
+        client_error_set(err, POLARYS_CLIENT_CANCELLED, "%s: the caller ended it", feed->method);
+    }
+    return CLIENT_FEED_FAILED;
+}
+
 void client_feed_init(struct client_feed *feed, struct polarys_client *client, const char *method,
                       enum client_place place, uint32_t reconnect_ms)
 {
@@ -19,6 +46,7 @@ void client_feed_init(struct client_feed *feed, struct polarys_client *client, c
     feed->stream = NULL;
     feed->has_answered = false;
     feed->is_diverged = false;
+    feed->stop = NULL;
     feed->has_history = false;
     feed->stable_version = 0;
     feed->target = (struct client_target){NULL, client->options.endpoint, 0};
@@ -46,9 +74,9 @@ static enum client_feed_event broken(struct client_feed *feed,
         return CLIENT_FEED_FAILED;
     }
     if (step == CLIENT_STEP_PAUSE) {
-        transport_sleep_ms(delay_ms);
+        feed_sleep(feed, delay_ms);
     }
-    return CLIENT_FEED_BROKEN;
+    return must_stop(feed) ? stopped(feed, err) : CLIENT_FEED_BROKEN;
 }
 
 /* Chooses a node and opens a stream there; where there is no node, waits for one. */
@@ -122,6 +150,23 @@ static enum client_feed_event silent(struct client_feed *feed, uint32_t timeout_
     return CLIENT_FEED_FAILED;
 }
 
+/* As transport_stream_receive; idle also when the caller wants to end. */
+static enum transport_event feed_receive(struct client_feed *feed, uint32_t timeout_ms,
+                                         struct transport_message *message)
+{
+    enum transport_event event = TRANSPORT_IDLE;
+    uint32_t left_ms = timeout_ms == 0 ? UINT32_MAX : timeout_ms;
+    if (feed->stop == NULL) {
+        return transport_stream_receive(feed->stream, left_ms, message);
+    }
+    while (event == TRANSPORT_IDLE && left_ms > 0 && !must_stop(feed)) {
+        uint32_t slice_ms = left_ms < STOP_SLICE_MS ? left_ms : STOP_SLICE_MS;
+        event = transport_stream_receive(feed->stream, slice_ms, message);
+        left_ms -= left_ms == UINT32_MAX ? 0 : slice_ms;
+    }
+    return event;
+}
+
 enum client_feed_event client_feed_next(struct client_feed *feed, struct transport_message *message,
                                         struct polarys_client_error *err)
 {
@@ -129,8 +174,10 @@ enum client_feed_event client_feed_next(struct client_feed *feed, struct transpo
 
     POLARYS_ASSERT(feed->stream != NULL);
     POLARYS_ASSERT(message != NULL);
-    switch (transport_stream_receive(feed->stream, timeout_ms == 0 ? UINT32_MAX : timeout_ms,
-                                     message)) {
+    if (must_stop(feed)) {
+        return stopped(feed, err);
+    }
+    switch (feed_receive(feed, timeout_ms, message)) {
     case TRANSPORT_MESSAGE:
         feed->has_answered = true;
         return CLIENT_FEED_MESSAGE;
@@ -139,7 +186,7 @@ enum client_feed_event client_feed_next(struct client_feed *feed, struct transpo
     case TRANSPORT_IDLE:
         break;
     }
-    return silent(feed, timeout_ms, err);
+    return must_stop(feed) ? stopped(feed, err) : silent(feed, timeout_ms, err);
 }
 
 bool client_feed_header_take(struct client_feed *feed, const Polarys__V1__ResponseHeader *header,

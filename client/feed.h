@@ -6,6 +6,8 @@
 #ifndef CLIENT_FEED_H
 #define CLIENT_FEED_H
 
+#include <signal.h>
+
 #include "client/client_internal.h"
 
 #ifdef __cplusplus
@@ -21,7 +23,9 @@ struct client_feed {
 
     struct transport_stream *stream; /* NULL after a break, until the next open */
     bool has_answered;               /* something came on this stream */
-    bool is_diverged;                /* it failed, for a token is of a history that is gone */
+    /* Where it becomes other than 0 waiting ends within STOP_SLICE_MS: CANCELLED. NULL after client_feed_init. */
+    const volatile sig_atomic_t *stop;
+    bool is_diverged; /* it failed, for a token is of a history that is gone */
 
     /* Of the answers so far: the history that they are of, and what no failover takes back of it. */
     bool has_history;

@@ -2,11 +2,8 @@
 /*
  * archive, archive list, archive verify.
  */
-#include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "client/cli/archive_check.h"
@@ -15,61 +12,9 @@
 #include "client/cli/files.h"
 #include "client/cli/output.h"
 #include "client/cli/parse.h"
+#include "client/cli/stop_signal.h"
 
 enum { INTERVAL_DEFAULT_MS = 1000, INTERVAL_MIN_MS = 10, INTERVAL_MAX_MS = 3600000 };
-
-#define LOCK_NAME ".lock"
-
-/* Set by SIGTERM and SIGINT while an archive runs. */
-static volatile sig_atomic_t stop_asked;
-
-static void stop_ask(int number)
-{
-    (void)number;
-    stop_asked = 1;
-}
-
-/* The handlers as they were, put back when the command ends: the shell goes on. */
-struct stop_handlers {
-    struct sigaction terminate;
-    struct sigaction interrupt;
-};
-
-static void stop_handlers_set(struct stop_handlers *before)
-{
-    struct sigaction action = {.sa_handler = stop_ask};
-    stop_asked = 0;
-    (void)sigemptyset(&action.sa_mask);
-    (void)sigaction(SIGTERM, &action, &before->terminate);
-    (void)sigaction(SIGINT, &action, &before->interrupt);
-}
-
-static void stop_handlers_restore(const struct stop_handlers *before)
-{
-    (void)sigaction(SIGTERM, &before->terminate, NULL);
-    (void)sigaction(SIGINT, &before->interrupt, NULL);
-}
-
-/* One process writes to a directory at a time. *lock is -1 for a bucket, which knows no locks. */
-static enum cli_status place_lock(struct cli *cli, const char *location, int *lock)
-{
-    char path[PATH_MAX];
-    *lock = -1;
-    if (objects_is_remote(location)) {
-        return CLI_DONE;
-    }
-    if (!files_path_join(path, location, LOCK_NAME, "")) {
-        return cli_fail(cli, "INVALID_ARGUMENT", "the path of %s is too long", location);
-    }
-    *lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (*lock < 0) {
-        return cli_fail_errno(cli, path);
-    }
-    return flock(*lock, LOCK_EX | LOCK_NB) == 0
-               ? CLI_DONE
-               : cli_fail(cli, "FAILED_PRECONDITION/STORE_LOCKED",
-                          "another process archives into %s", location);
-}
 
 static enum cli_status order_take(struct cli *cli, const struct arguments *arguments,
                                   struct archive_order *order)
@@ -79,7 +24,7 @@ static enum cli_status order_take(struct cli *cli, const struct arguments *argum
     uint64_t interval_ms = INTERVAL_DEFAULT_MS;
     order->name = name == NULL ? "archive" : name;
     order->until_caught_up = arguments_has(arguments, OPTION_UNTIL_CAUGHT_UP);
-    order->stop = &stop_asked;
+    order->stop = &stop_signal_asked;
     if (interval != NULL && (!parse_duration_ms(interval, &interval_ms) ||
                              interval_ms < INTERVAL_MIN_MS || interval_ms > INTERVAL_MAX_MS)) {
         return cli_usage(cli, "--piece-interval is '%s', not a duration from 10ms to 1h", interval);
@@ -122,7 +67,9 @@ static enum cli_status archive_run(struct cli *cli, const struct archive_order *
     if (objects_open(options, true, &objects, &err) != POLARYS_OK) {
         return cli_fail_engine(cli, &err);
     }
-    status = place_lock(cli, options->location, &lock);
+    if (!objects_is_remote(options->location)) { /* a bucket knows no locks */
+        status = files_lock(cli, options->location, "archives into", &lock);
+    }
     if (status == CLI_DONE && archive_writer_open(&writer, objects, &err) != POLARYS_OK) {
         status = cli_fail_engine(cli, &err);
     }
@@ -144,16 +91,16 @@ enum cli_status command_archive(struct cli *cli, const struct arguments *argumen
 {
     const struct objects_options options = {.location = arguments->positionals[0],
                                             .s3_endpoint = arguments->values[OPTION_S3_ENDPOINT],
-                                            .stop = &stop_asked};
+                                            .stop = &stop_signal_asked};
     struct archive_order order = {.name = NULL};
-    struct stop_handlers before;
+    struct stop_signal before;
     enum cli_status status = order_take(cli, arguments, &order);
     if (status != CLI_DONE) {
         return status;
     }
-    stop_handlers_set(&before);
+    stop_signal_watch(&before);
     status = archive_run(cli, &order, &options);
-    stop_handlers_restore(&before);
+    stop_signal_restore(&before);
     return status;
 }
 

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * backup create, backup list, backup verify.
+ * backup create, backup verify.
  */
-#include <dirent.h>
-#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "client/cli/backup_list.h"
 #include "client/cli/backup_receive.h"
@@ -17,7 +14,7 @@
 #include "client/cli/output.h"
 #include "client/cli/restore.h"
 
-enum { CLOSE_TIMEOUT_MS = 60000, BACKUPS_LISTED_MAX = 10000 };
+enum { CLOSE_TIMEOUT_MS = 60000 };
 
 enum cli_status command_backup_create(struct cli *cli, const struct arguments *arguments)
 {
@@ -47,84 +44,6 @@ enum cli_status command_backup_create(struct cli *cli, const struct arguments *a
     };
     output_row(output, fields, sizeof(fields) / sizeof(fields[0]));
     return output_finish(output, cli, CLI_DONE);
-}
-
-/* ---- list ---- */
-
-static bool has_file(const char *dir, const char *name)
-{
-    char path[PATH_MAX];
-    return files_path_join(path, dir, name, "") && access(path, F_OK) == 0;
-}
-
-/* One row; nothing for a directory that is no backup. */
-static enum cli_status backup_row(struct cli *cli, struct output *output, const char *dir,
-                                  const char *shown)
-{
-    struct backup_list list = {0};
-    bool is_whole = has_file(dir, BACKUP_LIST_NAME);
-    if (!is_whole && !has_file(dir, BACKUP_STATE_NAME)) {
-        return CLI_DONE;
-    }
-    enum cli_status status =
-        backup_list_read(cli, dir, is_whole ? BACKUP_LIST_NAME : BACKUP_STATE_NAME, &list);
-    if (status == CLI_DONE) {
-        const char *state = is_whole ? "whole" : "unfinished";
-        const struct output_field fields[] = {
-            field_text("backup", shown, strlen(shown)),
-            field_time("created", list.created_unix_ms),
-            field_number("version", list.version),
-            field_number("files", list.file_count),
-            field_number("bytes", backup_list_bytes(&list)),
-            field_text("state", state, strlen(state)),
-        };
-        output_row(output, fields, sizeof(fields) / sizeof(fields[0]));
-    }
-    backup_list_deinit(&list);
-    return status;
-}
-
-static int is_listed(const struct dirent *entry)
-{
-    return entry->d_name[0] != '.';
-}
-
-/* The directories in `dir`, by name; one that cannot be read is reported, and the rest is still listed. */
-static enum cli_status backups_list(struct cli *cli, struct output *output, const char *dir)
-{
-    struct dirent **entries;
-    char path[PATH_MAX];
-    enum cli_status status = CLI_DONE;
-    int count = scandir(dir, &entries, is_listed, alphasort);
-    if (count < 0) {
-        return cli_fail_errno(cli, dir);
-    }
-    for (int i = 0; i < count; i++) {
-        if (i < BACKUPS_LISTED_MAX && files_path_join(path, dir, entries[i]->d_name, "")) {
-            enum cli_status one = backup_row(cli, output, path, entries[i]->d_name);
-            status = one == CLI_DONE ? status : one;
-        }
-        free(entries[i]);
-    }
-    free(entries);
-    if (count > BACKUPS_LISTED_MAX) {
-        status = cli_fail(cli, "RESOURCE_EXHAUSTED", "%s holds more than %d names", dir,
-                          BACKUPS_LISTED_MAX);
-    }
-    return status;
-}
-
-enum cli_status command_backup_list(struct cli *cli, const struct arguments *arguments)
-{
-    const char *dir = arguments->positionals[0];
-    struct output *output = output_create(cli);
-    if (output == NULL) {
-        return CLI_FAILED;
-    }
-    enum cli_status status = has_file(dir, BACKUP_LIST_NAME) || has_file(dir, BACKUP_STATE_NAME)
-                                 ? backup_row(cli, output, dir, dir)
-                                 : backups_list(cli, output, dir);
-    return output_finish(output, cli, status);
 }
 
 /* ---- verify ---- */

@@ -118,11 +118,13 @@ static void lines_write(FILE *to, struct digest *digest, const struct backup_lis
     digest_text(tag, list->log_tag, BACKUP_ID_SIZE);
     (void)snprintf(line, sizeof(line),
                    "{\"polarys_backup\":%d,\"store_id\":\"%s\",\"history_id\":\"%s\","
-                   "\"version\":%" PRIu64 ",\"created_unix_ms\":%" PRIu64 ",\"copy_id\":\"%s\","
+                   "\"version\":%" PRIu64 ",\"created_unix_ms\":%" PRIu64 ",\"increments\":%" PRIu64
+                   ",\"copy_id\":\"%s\","
                    "\"log_segment\":%" PRIu64 ",\"log_offset\":%" PRIu64
                    ",\"log_tag\":\"%s\",\"files\":%zu}\n",
                    BACKUP_FORMAT, store_id, history_id, list->version, list->created_unix_ms,
-                   copy_id, list->log_segment, list->log_offset, tag, list->file_count);
+                   list->increments, copy_id, list->log_segment, list->log_offset, tag,
+                   list->file_count);
     line_put(to, digest, line);
     for (size_t i = 0; i < list->file_count; i++) {
         digest_text(sum, list->files[i].sha256, DIGEST_SIZE);
@@ -213,6 +215,14 @@ static bool hex_member(const struct list_reader *reader, const char *name, uint8
            got == size;
 }
 
+/* Lists that were written before there were schedules have no such member. */
+static bool increments_take(const struct list_reader *reader, struct backup_list *list)
+{
+    list->increments = 0;
+    return strstr(reader->line, "\"increments\":") == NULL ||
+           number_member(reader, "increments", &list->increments);
+}
+
 static enum cli_status head_read(struct list_reader *reader, struct backup_list *list,
                                  uint64_t *file_count)
 {
@@ -231,6 +241,7 @@ static enum cli_status head_read(struct list_reader *reader, struct backup_list 
                     hex_member(reader, "log_tag", list->log_tag, BACKUP_ID_SIZE) &&
                     number_member(reader, "version", &list->version) &&
                     number_member(reader, "created_unix_ms", &list->created_unix_ms) &&
+                    increments_take(reader, list) &&
                     number_member(reader, "log_segment", &list->log_segment) &&
                     number_member(reader, "log_offset", &list->log_offset) &&
                     number_member(reader, "files", file_count);

@@ -38,6 +38,8 @@ struct backup_list {
     uint8_t copy_id[BACKUP_ID_SIZE]; /* of the server's copy: to go on with it */
     uint64_t version;                /* that the backup holds */
     uint64_t created_unix_ms;
+    uint64_t
+        increments; /* backups between it and the full one that it goes back to; 0: it is one */
     /* Where its log ends; 0 while the backup is under way. */
     uint64_t log_segment;
     uint64_t log_offset;

@@ -175,7 +175,13 @@ static enum cli_status list_make(struct receiver *receiver,
         !id_take(list->copy_id, &manifest->copy_id)) {
         return answer_bad(receiver, "an id is missing");
     }
+    if (receiver->order->store_id != NULL &&
+        memcmp(receiver->order->store_id, list->store_id, BACKUP_ID_SIZE) != 0) {
+        return cli_fail(receiver->store.cli, "FAILED_PRECONDITION/WRONG_STORE",
+                        "the server holds another store than the one that is backed up here");
+    }
     list->version = manifest->version;
+    list->increments = receiver->order->base_dir == NULL ? 0 : receiver->store.base.increments + 1;
     list->created_unix_ms = wall_ms();
     for (size_t i = 0; i < manifest->n_files; i++) {
         const Polarys__V1__CopyFile *file = manifest->files[i];
@@ -209,10 +215,15 @@ static enum cli_status list_take(struct receiver *receiver,
     enum cli_status status = list_make(receiver, message, &list);
     bool is_known = status == CLI_DONE && store->has_list &&
                     memcmp(store->list.copy_id, list.copy_id, BACKUP_ID_SIZE) == 0;
+    bool is_first = !store->has_list;
+    if (status == CLI_DONE && is_first) {
+        /* Before anything is linked from the earlier backup: files without a list could not be gone on with. */
+        status = backup_list_write(store->cli, receiver->order->dir, BACKUP_STATE_NAME, &list);
+    }
     if (status == CLI_DONE && !is_known) {
         backup_store_file_leave(store);
         status = backup_store_list_replace(store, &list);
-        if (status == CLI_DONE) {
+        if (status == CLI_DONE && !is_first) {
             status = backup_list_write(store->cli, receiver->order->dir, BACKUP_STATE_NAME,
                                        &store->list);
         }
@@ -422,6 +433,7 @@ enum cli_status backup_receive(struct cli *cli, const struct backup_order *order
         if (client != NULL) {
             client_feed_init(&receiver->feed, client, "/polarys.v1.BackupService/StreamBackup",
                              CLIENT_PLACE_PRIMARY, order->retry_ms);
+            receiver->feed.stop = order->stop;
         }
     }
     if (status == CLI_DONE) {

@@ -5,6 +5,8 @@
 #ifndef CLIENT_CLI_BACKUP_RECEIVE_H
 #define CLIENT_CLI_BACKUP_RECEIVE_H
 
+#include <signal.h>
+
 #include "client/cli/backup_list.h"
 
 #ifdef __cplusplus
@@ -16,6 +18,10 @@ struct backup_order {
     const char *dir;      /* made if it is missing; empty, or with an unfinished backup */
     const char *base_dir; /* of an earlier backup; NULL: none */
     uint32_t retry_ms;    /* how long to try again when the server goes away */
+    const uint8_t
+        *store_id; /* of the only store that it may be of, BACKUP_ID_SIZE bytes; NULL: any */
+    /* When it becomes other than 0 it is given up, to be gone on with by a later run: CANCELLED. NULL: never. */
+    const volatile sig_atomic_t *stop;
 };
 
 /* What it came to. */

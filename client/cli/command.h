@@ -101,6 +101,16 @@ enum option_id {
     OPTION_ARCHIVE,
     OPTION_S3_ENDPOINT,
 
+    /* backup schedule */
+    OPTION_EVERY,
+    OPTION_FULL_EVERY,
+    OPTION_KEEP_LAST,
+    OPTION_KEEP_HOURLY,
+    OPTION_KEEP_DAILY,
+    OPTION_KEEP_WEEKLY,
+    OPTION_KEEP_MONTHLY,
+    OPTION_ONCE,
+
     /* archive */
     OPTION_NODE_NAME,
     OPTION_PIECE_INTERVAL,
@@ -235,6 +245,7 @@ enum cli_status command_import(struct cli *cli, const struct arguments *argument
 enum cli_status command_import_polarysdb(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_export(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_backup_create(struct cli *cli, const struct arguments *arguments);
+enum cli_status command_backup_schedule(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_backup_list(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_backup_verify(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_restore(struct cli *cli, const struct arguments *arguments);

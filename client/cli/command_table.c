@@ -19,6 +19,10 @@
 #define OPTIONS_TXN                                                                                \
     (BIT(OPTION_ISOLATION) | BIT(OPTION_MODE) | BIT(OPTION_READ_ONLY) | BIT(OPTION_IDLE_TIMEOUT) | \
      BIT(OPTION_TXN_TIMEOUT) | BIT(OPTION_DURABILITY))
+#define OPTIONS_SCHEDULE                                                                           \
+    (BIT(OPTION_EVERY) | BIT(OPTION_FULL_EVERY) | BIT(OPTION_KEEP_LAST) |                          \
+     BIT(OPTION_KEEP_HOURLY) | BIT(OPTION_KEEP_DAILY) | BIT(OPTION_KEEP_WEEKLY) |                  \
+     BIT(OPTION_KEEP_MONTHLY) | BIT(OPTION_ONCE) | BIT(OPTION_RETRY_FOR))
 
 _Static_assert(OPTION_COUNT <= 128, "a set of options is 128 bits");
 
@@ -115,6 +119,11 @@ const struct command command_table[] = {
      "one that was interrupted",
      "polarys backup create backups/tuesday --incremental-from backups/monday",
      BIT(OPTION_INCREMENTAL_FROM) | BIT(OPTION_RETRY_FOR), 1, 1, false, command_backup_create},
+    {"backup schedule", "DIR",
+     "take a backup into a directory every so often, each incremental from the one before, and "
+     "remove those that are not to be kept, until it is interrupted",
+     "polarys backup schedule backups --every 1h --keep-last 24 --keep-daily 7 --keep-weekly 4",
+     OPTIONS_SCHEDULE, 1, 1, false, command_backup_schedule},
     {"backup list", "DIR", "list the backups in a directory", "polarys backup list backups", 0, 1,
      1, false, command_backup_list},
     {"backup verify", "DIR",

@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -165,6 +166,29 @@ static enum cli_status tree_remove(struct cli *cli, const char *dir, int depth)
 enum cli_status files_remove_tree(struct cli *cli, const char *dir)
 {
     return tree_remove(cli, dir, 0);
+}
+
+enum cli_status files_lock(struct cli *cli, const char *dir, const char *doing, int *lock)
+{
+    char path[PATH_MAX];
+    *lock = -1;
+    if (!files_path_join(path, dir, FILES_LOCK_NAME, "")) {
+        return path_too_long(cli, dir);
+    }
+    int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (descriptor < 0) {
+        return cli_fail_errno(cli, path);
+    }
+    if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+        enum cli_status status = errno == EWOULDBLOCK
+                                     ? cli_fail(cli, "FAILED_PRECONDITION/STORE_LOCKED",
+                                                "another process %s %s", doing, dir)
+                                     : cli_fail_errno(cli, path);
+        (void)close(descriptor);
+        return status;
+    }
+    *lock = descriptor;
+    return CLI_DONE;
 }
 
 bool files_write(int descriptor, const void *bytes, size_t size, uint64_t offset)

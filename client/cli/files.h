@@ -12,6 +12,8 @@
 extern "C" {
 #endif
 
+#define FILES_LOCK_NAME ".lock"
+
 enum { FILES_CHUNK_BYTES = 1 << 20, FILES_DEPTH_MAX = 8 };
 
 /* dir/name with `suffix` behind it, in PATH_MAX bytes. False: it does not fit. */
@@ -32,6 +34,12 @@ enum cli_status files_make_parents(struct cli *cli, const char *root, const char
 bool files_dir_is_empty(const char *dir);
 /* Removes `dir` with all in it. */
 enum cli_status files_remove_tree(struct cli *cli, const char *dir);
+
+/*
+ * Locks `dir` for this process, by the file FILES_LOCK_NAME in it; closing *lock gives it back. `doing` is for the
+ * complaint: "another process DOING DIR". -1 in *lock on failure. Errors: FAILED_PRECONDITION/STORE_LOCKED.
+ */
+enum cli_status files_lock(struct cli *cli, const char *dir, const char *doing, int *lock);
 
 /* Adds what is in the open file, from its beginning, to the digest; *size is how much it was. */
 enum cli_status files_digest(struct cli *cli, int descriptor, const char *path,

@@ -19,6 +19,7 @@ class BackupList : public BackupTest {
         memset(list->log_tag, 0xfe, sizeof(list->log_tag));
         list->version = UINT64_MAX;
         list->created_unix_ms = 1700000000123;
+        list->increments = 11;
         list->log_segment = 7;
         list->log_offset = 4096;
         Add(list, "000001.sst", "table");
@@ -52,6 +53,7 @@ TEST_F(BackupList, IsReadAsItWasWritten)
     EXPECT_EQ(memcmp(list.log_tag, same.log_tag, BACKUP_ID_SIZE), 0);
     EXPECT_EQ(list.version, same.version);
     EXPECT_EQ(list.created_unix_ms, same.created_unix_ms);
+    EXPECT_EQ(list.increments, same.increments);
     EXPECT_EQ(list.log_segment, same.log_segment);
     EXPECT_EQ(list.log_offset, same.log_offset);
     ASSERT_EQ(list.file_count, same.file_count);
@@ -67,6 +69,22 @@ TEST_F(BackupList, IsReadAsItWasWritten)
     EXPECT_EQ(backup_list_find(&list, "keyring2", 8, 0), -1);
     backup_list_deinit(&list);
     backup_list_deinit(&same);
+}
+
+TEST_F(BackupList, IsReadWithoutAMemberThatOlderListsLack)
+{
+    std::string text = Written();
+    size_t at = text.find("\"increments\":11,");
+    ASSERT_NE(at, std::string::npos);
+    text.erase(at, 16);
+    text.erase(text.rfind("{\"sha256\""));
+    char sum[DIGEST_TEXT_SIZE];
+    digest_text(sum, reinterpret_cast<const uint8_t *>(Sum(text).data()), DIGEST_SIZE);
+    struct backup_list list = {};
+    ASSERT_EQ(ReadBack(text + "{\"sha256\":\"" + sum + "\"}\n", &list), CLI_DONE) << Said();
+    EXPECT_EQ(list.increments, 0u);
+    EXPECT_EQ(list.file_count, 3u);
+    backup_list_deinit(&list);
 }
 
 TEST_F(BackupList, IsRefusedWhenAnyByteIsAltered)
