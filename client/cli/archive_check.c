@@ -28,15 +28,23 @@ static bool is_continued(const struct archive_index *index, size_t first,
     return false;
 }
 
-/* The last entry from `first` on that follows without a hole. */
-static size_t whole_end(const struct archive_index *index, size_t first)
+/* One past the last entry from `first` on that follows without a hole; *last is the one that reaches farthest. */
+static size_t whole_end(const struct archive_index *index, size_t first, size_t *last)
 {
     size_t end = archive_group_end(index, first);
-    size_t i = first;
-    while (i + 1 < end && index->entries[i + 1].start == index->entries[i].end) {
+    size_t i = first + 1;
+    *last = first;
+    while (i < end && index->entries[i].start <= index->entries[*last].end) {
+        *last = index->entries[i].end > index->entries[*last].end ? i : *last;
         i++;
     }
     return i;
+}
+
+/* The version of the first commit in the piece, or behind it when it holds none. */
+static uint64_t version_from(const struct archive_head *head)
+{
+    return head->first_version != 0 ? head->first_version : head->last_version + 1;
 }
 
 static enum polarys_code span_add(struct archive_reader *reader, const struct archive_index *index,
@@ -62,7 +70,8 @@ enum polarys_code archive_spans_visit(struct archive_reader *reader,
     enum polarys_code code = POLARYS_OK;
     for (size_t first = 0; first < index->entry_count && code == POLARYS_OK;) {
         struct archive_piece piece;
-        size_t last = whole_end(index, first);
+        size_t last;
+        size_t end = whole_end(index, first, &last);
         code = archive_reader_head(reader, &index->entries[first], &piece, err);
         if (code != POLARYS_OK) {
             break;
@@ -72,17 +81,14 @@ enum polarys_code archive_spans_visit(struct archive_reader *reader,
             if (has_older) {
                 visit(context, &span);
             }
-            span = (struct archive_span){.from_version = piece.head.first_version,
+            span = (struct archive_span){.from_version = version_from(&piece.head),
                                          .from_unix_ms = piece.head.sent_unix_ms,
                                          .from_segment = piece.head.place.segment_id,
                                          .has_gap_before = has_older};
         }
-        if (span.from_version == 0) {
-            span.from_version = piece.head.first_version;
-        }
-        span.piece_count += last - first + 1;
+        span.piece_count += end - first;
         code = span_add(reader, index, last, &span, err);
-        first = last + 1;
+        first = end;
     }
     if (code == POLARYS_OK && span.piece_count > 0) {
         visit(context, &span);

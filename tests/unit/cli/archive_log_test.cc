@@ -209,6 +209,7 @@ memory_place::memory_place()
 /* One archiver, from its start to its end. */
 class archiver {
   public:
+    /* `piece_frames`: in a piece at most; 0: all of a segment in one, and its header in another. */
     archiver(memory_place &given, size_t piece_frames) : place(given), piece_frames_(piece_frames)
     {
     }
@@ -266,14 +267,18 @@ class archiver {
         size_t count = 0;
         if (segment.id > at.segment_id) {
             code = archive_writer_segment(&writer, slice_of(segment.block), &err);
+            if (code == POLARYS_OK && piece_frames_ == 0) {
+                code = store(tries);
+            }
         }
         for (size_t i = 0; i < segment.frames.size() && code == POLARYS_OK; i++) {
             if (segment.id == at.segment_id && segment.ends[i] <= at.offset) {
                 continue;
             }
             code = archive_writer_frame(&writer, slice_of(segment.frames[i]), &err);
-            if (code == POLARYS_OK && ++count % piece_frames_ == 0) {
+            if (code == POLARYS_OK && ++count == piece_frames_) {
                 code = store(tries);
+                count = 0;
             }
         }
         return code == POLARYS_OK ? store(tries) : code;
@@ -355,8 +360,34 @@ std::string verify(memory_place &place)
     return said;
 }
 
+void span_add(void *context, const archive_span *span)
+{
+    static_cast<std::vector<archive_span> *>(context)->push_back(*span);
+}
+
+/* All of it in one span, from the first commit on. */
+void expect_one_span(memory_place &place)
+{
+    std::vector<archive_span> spans;
+    polarys_error err{};
+    archive_reader reader{};
+    archive_index index{};
+    reader.objects = &place.base;
+    ASSERT_EQ(POLARYS_OK, archive_index_load(&place.base, 0, &index, &err)) << err.message;
+    EXPECT_EQ(POLARYS_OK, archive_spans_visit(&reader, &index, span_add, &spans, &err))
+        << err.message;
+    ASSERT_EQ(1U, spans.size());
+    EXPECT_EQ(1U, spans[0].from_version);
+    EXPECT_EQ(10U, spans[0].to_version);
+    EXPECT_EQ(index.entry_count, spans[0].piece_count);
+    EXPECT_FALSE(spans[0].has_gap_before);
+    archive_index_deinit(&index);
+    archive_reader_deinit(&reader);
+}
+
 void expect_whole(memory_place &place)
 {
+    expect_one_span(place);
     read_back back = read(place);
     EXPECT_EQ(POLARYS_OK, back.code) << back.err.message;
     EXPECT_EQ(the_log().all(), back.log);
@@ -381,7 +412,7 @@ TEST(ArchiveLog, IsReadBackAsItWasStored)
 {
     ASSERT_EQ(2U, the_log().segments.size());
     ASSERT_LE(6U, the_log().segments[0].frames.size() + the_log().segments[1].frames.size());
-    for (size_t piece_frames : {1, 2, 3, 100}) {
+    for (size_t piece_frames : {0, 1, 2, 3, 100}) {
         memory_place place;
         archiver one(place, piece_frames);
         ASSERT_EQ(POLARYS_OK, one.run(the_log())) << one.err.message;
