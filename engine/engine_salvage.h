@@ -67,7 +67,7 @@ struct polarys_salvage_result {
     uint64_t version;        /* the new store counts on from here */
     uint64_t term;
     uint64_t database_count;
-    uint64_t table_count;
+    uint64_t table_count; /* without those that the server keeps for itself, here and below */
     uint64_t renamed_table_count; /* their names were lost: they are called recovered_ID */
     uint64_t index_count;         /* made anew */
     uint64_t document_count;

@@ -239,14 +239,27 @@ enum polarys_code salvage_catalog_read(struct salvage *salvage, struct polarys_e
 
 /* ---- what belongs to it ---- */
 
-static bool is_table(const struct catalog *catalog, uint32_t database_id, uint32_t id)
+static const struct catalog_table *table_find(const struct catalog *catalog, uint32_t database_id,
+                                              uint32_t id)
 {
     for (size_t i = 0; i < catalog->table_count; i++) {
         if (catalog->tables[i].id == id && catalog->tables[i].database_id == database_id) {
-            return true;
+            return &catalog->tables[i];
         }
     }
-    return false;
+    return NULL;
+}
+
+static bool is_table(const struct catalog *catalog, uint32_t database_id, uint32_t id)
+{
+    return table_find(catalog, database_id, id) != NULL;
+}
+
+/* A table that the server keeps for itself: it comes back, but nobody asked for it, and no listing shows it. */
+static bool is_of_server(const struct catalog_table *table)
+{
+    static const char prefix[] = "polarys.";
+    return strncmp(table->name, prefix, sizeof(prefix) - 1) == 0;
 }
 
 static bool is_index(const struct catalog *catalog, uint32_t id)
@@ -264,8 +277,9 @@ enum salvage_keep salvage_catalog_judge(struct salvage *salvage, uint32_t databa
     if (database_id == SYSTEM_DATABASE_ID) {
         return id == SYSTEM_TABLE_EXPIRY ? SALVAGE_KEEP_RECORD : SALVAGE_DROP;
     }
-    if (is_table(salvage->catalog, database_id, id)) {
-        return SALVAGE_KEEP_DOCUMENT;
+    const struct catalog_table *table = table_find(salvage->catalog, database_id, id);
+    if (table != NULL) {
+        return is_of_server(table) ? SALVAGE_KEEP_RECORD : SALVAGE_KEEP_DOCUMENT;
     }
     if (is_index(salvage->catalog, id) || !salvage->is_catalog_doubtful) {
         return SALVAGE_DROP;
@@ -447,7 +461,9 @@ enum polarys_code salvage_catalog_write(struct salvage *salvage, uint64_t versio
         code = indexes_write(salvage, version, err);
     }
     salvage->result->database_count = catalog->database_count;
-    salvage->result->table_count = catalog->table_count;
+    for (size_t i = 0; i < catalog->table_count; i++) {
+        salvage->result->table_count += !is_of_server(&catalog->tables[i]);
+    }
     salvage->result->index_count = catalog->index_count;
     return code;
 }
