@@ -200,8 +200,9 @@ enum cli_status command_archive_verify(struct cli *cli, const struct arguments *
         archive_reader_deinit(&reader);
     }
     if (status == CLI_DONE && verdict.trouble_count > 0) {
-        status = cli_fail(cli, "DATA_LOSS/CORRUPT", "%llu troubles in %s",
-                          (unsigned long long)verdict.trouble_count, location);
+        status = cli_fail(cli, "DATA_LOSS/CORRUPT", "%llu trouble%s found in %s",
+                          (unsigned long long)verdict.trouble_count,
+                          verdict.trouble_count == 1 ? " was" : "s were", location);
     }
     if (status == CLI_DONE) {
         status = verified_print(cli, location, &verdict);

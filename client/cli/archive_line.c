@@ -52,17 +52,17 @@ static enum polarys_code groups_make(struct finder *finder, struct polarys_error
     return POLARYS_OK;
 }
 
-/* Whether a frame, or the header, ends at the position with its tag. */
+/* Whether a frame, or the header, ends at the position with its tag, or the log goes on there behind a hole (`may_begin`). */
 static enum polarys_code group_holds(const struct finder *finder, const struct group *group,
-                                     const struct polarys_log_position *at, bool *holds,
-                                     struct polarys_error *err)
+                                     const struct polarys_log_position *at, bool may_begin,
+                                     bool *holds, struct polarys_error *err)
 {
     *holds = false;
     for (size_t i = group->first; i < group->end; i++) {
         const struct archive_place *place = &finder->index->entries[i];
         struct archive_piece piece;
         if (at->offset < place->start || at->offset > place->end ||
-            (at->offset == place->start && i > group->first)) {
+            (at->offset == place->start && i > group->first && !may_begin)) {
             continue;
         }
         enum polarys_code code = archive_reader_piece(finder->reader, place, &piece, err);
@@ -109,7 +109,7 @@ static enum polarys_code parent_find(const struct finder *finder,
         if (place->segment_id != at->segment_id || place->term > term_max) {
             continue;
         }
-        enum polarys_code code = group_holds(finder, group, at, &holds, err);
+        enum polarys_code code = group_holds(finder, group, at, false, &holds, err);
         if (code != POLARYS_OK) {
             return code;
         }
@@ -148,7 +148,12 @@ static void gap_tell(const struct finder *finder, const struct group *group,
         return; /* the newest is what matters */
     }
     line->has_gap = true;
-    if (group->has_header) {
+    if (place->segment_id == finder->from->segment_id) {
+        (void)snprintf(line->gap, sizeof(line->gap),
+                       "the log of segment %" PRIu64 " (term %" PRIu64 ") at offset %" PRIu64
+                       ", from which to go on, is missing, or is not the same",
+                       place->segment_id, place->term, finder->from->offset);
+    } else if (group->has_header) {
         (void)snprintf(line->gap, sizeof(line->gap),
                        "the log of segment %" PRIu64 " up to offset %" PRIu64
                        ", which segment %" PRIu64 " of term %" PRIu64 " follows, is missing",
@@ -174,7 +179,7 @@ static enum polarys_code way_try(struct finder *finder, size_t newest, bool *rea
         const struct archive_place *place = first_of(finder, group);
         finder->way[finder->way_count++] = (size_t)(group - finder->groups);
         if (place->segment_id == finder->from->segment_id) {
-            code = group_holds(finder, group, finder->from, reaches, err);
+            code = group_holds(finder, group, finder->from, true, reaches, err);
             if (*reaches || code != POLARYS_OK) {
                 return code;
             }

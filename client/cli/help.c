@@ -8,6 +8,16 @@
 
 enum { HELP_COLUMN = 34 };
 
+/* A name that is too long for its column has a line of its own. */
+static void row_print(FILE *to, const char *name, const char *summary)
+{
+    if (strlen(name) >= HELP_COLUMN) {
+        (void)fprintf(to, "  %s\n  %*s%s\n", name, HELP_COLUMN, "", summary);
+    } else {
+        (void)fprintf(to, "  %-*s%s\n", HELP_COLUMN, name, summary);
+    }
+}
+
 static void option_print(FILE *to, enum option_id id)
 {
     const struct option_spec *spec = &option_specs[id];
@@ -18,7 +28,7 @@ static void option_print(FILE *to, enum option_id id)
                    is_short ? (id == OPTION_OUTPUT ? "-o, " : "-h, ") : "", spec->name,
                    spec->value_name == NULL ? "" : " ",
                    spec->value_name == NULL ? "" : spec->value_name);
-    (void)fprintf(to, "  %-*s%s\n", HELP_COLUMN, name, spec->summary);
+    row_print(to, name, spec->summary);
 }
 
 static void options_global_print(FILE *to)
@@ -33,11 +43,7 @@ static void command_line_print(FILE *to, const struct command *command)
 {
     char name[96];
     (void)snprintf(name, sizeof(name), "%s %s", command->name, command->operands);
-    if (strlen(name) >= HELP_COLUMN) {
-        (void)fprintf(to, "  %s\n  %*s%s\n", name, HELP_COLUMN, "", command->summary);
-    } else {
-        (void)fprintf(to, "  %-*s%s\n", HELP_COLUMN, name, command->summary);
-    }
+    row_print(to, name, command->summary);
 }
 
 void help_print(FILE *to)

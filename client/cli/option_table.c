@@ -74,7 +74,7 @@ const struct option_spec option_specs[OPTION_COUNT] = {
     [OPTION_KEEP] = {"keep", NULL, "leave a table that was made for this", NULL},
 
     [OPTION_MASTER_KEY_FILE] = {"master-key-file", "FILE",
-                                "the store's master key; without, only what is not encrypted",
+                                "the store's master key; log inspect does without, and shows less",
                                 NULL},
     [OPTION_WITH_KEYS] = {"keys", NULL, "show the keys of the operations", NULL},
 

@@ -4,288 +4,17 @@
  * after the next one has looked. What is read back is the log without a gap, or an error, or a gap that is told.
  */
 #include <functional>
-#include <map>
 
 #include "client/cli/archive_check.h"
-#include "client/cli/archive_writer.h"
-#include "tests/support/engine/test_store.h"
 #include "tests/support/fault_alloc.h"
+#include "tests/unit/cli/archive_fixture.h"
+
+using archive_test::archiver;
+using archive_test::log_segment;
+using archive_test::memory_place;
+using archive_test::the_log;
 
 namespace {
-
-polarys_slice slice_of(const std::string &bytes)
-{
-    return slice_make(bytes.data(), bytes.size());
-}
-
-/* ---- a log ---- */
-
-struct log_segment {
-    uint64_t id = 0;
-    std::string block;
-    std::vector<std::string> frames;
-    std::vector<uint64_t> ends; /* of the frames, in the file */
-    polarys_log_segment head{};
-};
-
-struct log_source {
-    std::vector<log_segment> segments;
-    std::string keyring;
-
-    /* Everything, as a walk hands it out. */
-    std::vector<std::string> all() const
-    {
-        std::vector<std::string> list;
-        for (const log_segment &segment : segments) {
-            list.push_back(segment.block);
-            list.insert(list.end(), segment.frames.begin(), segment.frames.end());
-        }
-        return list;
-    }
-};
-
-std::string file_of(const sim_disk *disk, const std::string &path)
-{
-    uint64_t size = 0;
-    size_t read = 0;
-    if (!sim_disk_file_size(disk, path.c_str(), &size)) {
-        return "";
-    }
-    std::string bytes(size, '\0');
-    EXPECT_TRUE(sim_disk_file_read(disk, path.c_str(), 0, bytes.data(), size, &read));
-    return bytes;
-}
-
-log_segment segment_of(const std::string &bytes)
-{
-    log_segment segment;
-    polarys_error err{};
-    size_t offset = POLARYS_LOG_SEGMENT_HEADER_SIZE;
-    segment.block = bytes.substr(0, offset);
-    EXPECT_EQ(POLARYS_OK, polarys_log_segment_read(slice_of(segment.block), &segment.head, &err));
-    segment.id = segment.head.segment_id;
-    while (offset < bytes.size()) {
-        polarys_log_frame frame;
-        polarys_slice left = slice_make(bytes.data() + offset, bytes.size() - offset);
-        if (polarys_log_frame_read(left, segment.id, &frame, &err) != POLARYS_OK) {
-            break;
-        }
-        segment.frames.push_back(bytes.substr(offset, frame.size));
-        offset += frame.stored_size;
-        segment.ends.push_back(offset);
-    }
-    return segment;
-}
-
-/* The last in the order of names. */
-void newest_segment(void *context, const char *path, uint64_t)
-{
-    std::string name = path;
-    if (name.size() > 4 && name.compare(name.size() - 4, 4, ".wal") == 0) {
-        *static_cast<std::string *>(context) = name;
-    }
-}
-
-/* Two segments of a real store, six frames and more. */
-const log_source &the_log()
-{
-    static const log_source made = [] {
-        log_source log;
-        test_store::world w(3);
-        for (int round = 0; round < 2; round++) {
-            test_store::store db(w);
-            EXPECT_EQ(POLARYS_OK, db.open()) << db.error.message;
-            EXPECT_EQ(POLARYS_OK, db.create_table("t" + std::to_string(round)));
-            for (int i = 0; i < 4; i++) {
-                EXPECT_EQ(POLARYS_OK, db.put("t0", "k" + std::to_string(i), "\"value\""));
-            }
-            EXPECT_EQ(POLARYS_OK, db.close());
-            sim_disk_settle(w.disk);
-            std::string path;
-            sim_disk_list(w.disk, newest_segment, &path);
-            log.segments.push_back(segment_of(file_of(w.disk, path)));
-        }
-        log.keyring = file_of(w.disk, "/store/keyring");
-        return log;
-    }();
-    return made;
-}
-
-/* ---- a place in memory ---- */
-
-struct memory_place {
-    objects base{};
-    std::map<std::string, std::string> files;
-    uint64_t call_count = 0;
-    uint64_t fail_at = 0;          /* this call fails; 0: none */
-    bool is_stored_anyway = false; /* a put that fails has been done */
-    bool is_lasting = false;       /* so does every later one */
-    uint64_t cut_at = 0;           /* this get answers in part only; 0: none */
-    std::string late_name;         /* of what the last failed put was about */
-    std::string late_bytes;
-
-    memory_place();
-    bool fails()
-    {
-        call_count++;
-        return fail_at != 0 && (call_count == fail_at || (is_lasting && call_count > fail_at));
-    }
-};
-
-memory_place *place_of(objects *base)
-{
-    return reinterpret_cast<memory_place *>(base);
-}
-
-polarys_code broken(polarys_error *err)
-{
-    return polarys_fail(err, POLARYS_IO, "the place is broken");
-}
-
-polarys_code memory_put(objects *base, const char *name, polarys_slice bytes, polarys_error *err)
-{
-    memory_place *place = place_of(base);
-    std::string text(reinterpret_cast<const char *>(bytes.data), bytes.size);
-    bool fails = place->fails();
-    if (!fails || place->is_stored_anyway) {
-        place->files[name] = text;
-    } else {
-        place->late_name = name;
-        place->late_bytes = text;
-    }
-    return fails ? broken(err) : POLARYS_OK;
-}
-
-polarys_code memory_get(objects *base, const char *name, uint64_t offset, size_t size_max,
-                        objects_bytes *out, polarys_error *err)
-{
-    memory_place *place = place_of(base);
-    if (place->fails()) {
-        return broken(err);
-    }
-    auto file = place->files.find(name);
-    if (file == place->files.end()) {
-        return polarys_fail(err, POLARYS_FILE_NOT_FOUND, "%s is missing", name);
-    }
-    std::string part = offset < file->second.size() ? file->second.substr(offset, size_max) : "";
-    if (place->call_count == place->cut_at) {
-        part.resize(part.size() / 2);
-    }
-    if (!objects_bytes_reserve(out, part.size() + 1)) {
-        return polarys_fail(err, POLARYS_NO_MEMORY, "no memory");
-    }
-    memcpy(out->bytes, part.data(), part.size());
-    out->size = part.size();
-    return POLARYS_OK;
-}
-
-polarys_code memory_list(objects *base, const char *prefix, const char *after,
-                         const objects_visitor *visitor, polarys_error *err)
-{
-    memory_place *place = place_of(base);
-    if (place->fails()) {
-        return broken(err);
-    }
-    for (const auto &[name, bytes] : place->files) {
-        if (name.rfind(prefix, 0) == 0 && (after == nullptr || name > after)) {
-            polarys_code code = visitor->each(visitor->context, name.c_str(), bytes.size(), err);
-            if (code != POLARYS_OK) {
-                return code;
-            }
-        }
-    }
-    return POLARYS_OK;
-}
-
-memory_place::memory_place()
-{
-    static const objects_driver driver = {memory_put,  nullptr, memory_get,
-                                          memory_list, nullptr, nullptr};
-    base.driver = &driver;
-}
-
-/* ---- archiving ---- */
-
-/* One archiver, from its start to its end. */
-class archiver {
-  public:
-    /* `piece_frames`: in a piece at most; 0: all of a segment in one, and its header in another. */
-    archiver(memory_place &given, size_t piece_frames) : place(given), piece_frames_(piece_frames)
-    {
-    }
-    ~archiver()
-    {
-        archive_writer_deinit(&writer);
-    }
-    archiver(const archiver &) = delete;
-    archiver &operator=(const archiver &) = delete;
-
-    /* `tries`: how often a piece is put before it gives up. */
-    polarys_code run(const log_source &log, int tries = 1)
-    {
-        polarys_code code = archive_writer_open(&writer, &place.base, &err);
-        code = code == POLARYS_OK ? begin(log) : code;
-        polarys_log_position at{};
-        if (code == POLARYS_OK) {
-            archive_writer_durable(&writer, &at);
-        }
-        for (size_t i = 0; i < log.segments.size() && code == POLARYS_OK; i++) {
-            if (log.segments[i].id >= at.segment_id) {
-                code = segment(log.segments[i], at, tries);
-            }
-        }
-        return code == POLARYS_OK ? archive_writer_state(&writer, 1, &err) : code;
-    }
-
-    memory_place &place;
-    archive_writer writer{};
-    polarys_error err{};
-
-  private:
-    polarys_code begin(const log_source &log)
-    {
-        archive_run run{};
-        const polarys_log_segment &first = log.segments[0].head;
-        memcpy(run.store_id, first.store_id, sizeof(run.store_id));
-        polarys_code code = archive_writer_keyring(&writer, slice_of(log.keyring), &err);
-        return code != POLARYS_OK || writer.has_run ? code
-                                                    : archive_writer_run_begin(&writer, &run, &err);
-    }
-
-    polarys_code store(int tries)
-    {
-        polarys_code code = POLARYS_IO;
-        for (int i = 0; i < tries && code == POLARYS_IO; i++) {
-            code = archive_writer_store(&writer, 1, &err);
-        }
-        return code;
-    }
-
-    polarys_code segment(const log_segment &segment, const polarys_log_position &at, int tries)
-    {
-        polarys_code code = POLARYS_OK;
-        size_t count = 0;
-        if (segment.id > at.segment_id) {
-            code = archive_writer_segment(&writer, slice_of(segment.block), &err);
-            if (code == POLARYS_OK && piece_frames_ == 0) {
-                code = store(tries);
-            }
-        }
-        for (size_t i = 0; i < segment.frames.size() && code == POLARYS_OK; i++) {
-            if (segment.id == at.segment_id && segment.ends[i] <= at.offset) {
-                continue;
-            }
-            code = archive_writer_frame(&writer, slice_of(segment.frames[i]), &err);
-            if (code == POLARYS_OK && ++count == piece_frames_) {
-                code = store(tries);
-                count = 0;
-            }
-        }
-        return code == POLARYS_OK ? store(tries) : code;
-    }
-
-    size_t piece_frames_;
-};
 
 /* ---- reading ---- */
 
@@ -311,13 +40,12 @@ struct read_back {
     bool has_newest = false; /* the piece that the state names */
 };
 
-read_back read(memory_place &place)
+read_back read(memory_place &place, const polarys_log_position &from = {})
 {
     read_back back;
     archive_reader reader{};
     archive_index index{};
     archive_line line{};
-    polarys_log_position from{};
     const archive_sink sink = {take_segment, take_frame, &back.log};
     reader.objects = &place.base;
     back.code = archive_index_load(&place.base, 0, &index, &back.err);
@@ -521,6 +249,59 @@ TEST(ArchiveLog, NeverLosesAMissingOrShortenedPieceWithoutAWord)
             EXPECT_NE(nullptr, strstr(back.err.message, name.c_str())) << back.err.message;
             EXPECT_NE(std::string::npos, verify(half).find(name)) << verify(half);
         }
+    }
+}
+
+/* The end of a frame of the first segment. */
+polarys_log_position end_of(size_t frame)
+{
+    const log_segment &segment = the_log().segments[0];
+    polarys_log_position at{};
+    at.segment_id = segment.id;
+    at.offset = segment.ends[frame];
+    const std::string &bytes = segment.frames[frame];
+    memcpy(at.tag, bytes.data() + bytes.size() - sizeof(at.tag), sizeof(at.tag));
+    return at;
+}
+
+TEST(ArchiveLog, IsReadFromAnyPlaceOnWhateverIsMissingBeforeIt)
+{
+    memory_place good;
+    archiver one(good, 1);
+    ASSERT_EQ(POLARYS_OK, one.run(the_log())) << one.err.message;
+    const std::vector<std::string> all = the_log().all();
+    size_t count = the_log().segments[0].frames.size();
+    for (size_t frame = 0; frame + 1 < count; frame++) {
+        for (size_t lost = 0; lost < count; lost++) {
+            SCOPED_TRACE("from behind frame " + std::to_string(frame) + ", without " +
+                         std::to_string(lost));
+            memory_place place;
+            place.files = good.files;
+            auto victim = place.files.lower_bound("log/");
+            std::advance(victim, lost);
+            place.files.erase(victim);
+            read_back back = read(place, end_of(frame));
+            bool is_before = lost <= frame;
+            EXPECT_EQ(is_before, back.code == POLARYS_OK && !back.has_gap) << back.err.message;
+            if (is_before) {
+                EXPECT_EQ(std::vector<std::string>(all.begin() + 2 + frame, all.end()), back.log);
+            }
+        }
+    }
+}
+
+TEST(ArchiveLog, IsNotReadFromAPlaceThatIsAnotherThere)
+{
+    memory_place place;
+    archiver one(place, 2);
+    ASSERT_EQ(POLARYS_OK, one.run(the_log())) << one.err.message;
+    for (size_t frame = 0; frame < the_log().segments[0].frames.size(); frame++) {
+        polarys_log_position from = end_of(frame);
+        from.tag[0] ^= 1;
+        read_back back = read(place, from);
+        EXPECT_EQ(POLARYS_OK, back.code) << back.err.message;
+        EXPECT_TRUE(back.has_gap);
+        EXPECT_TRUE(back.log.empty());
     }
 }
 
