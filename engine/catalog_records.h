@@ -13,6 +13,7 @@ enum {
     SYSTEM_TABLE_REQUEST_IDS = 2,
     SYSTEM_TABLE_EXPIRY = 3,
     SYSTEM_TABLE_INDEXES = 4, /* how far builds are, and statistics */
+    SYSTEM_TABLE_GROUP = 5,   /* members of the group: engine_members.h */
     CATALOG_KEY_SIZE_MAX = TREE_KEY_PREFIX_SIZE + 1 + 8 + POLARYS_NAME_BYTES_MAX,
     CATALOG_VALUE_SIZE_MAX = 1 + 4 + 8,
 };

@@ -280,6 +280,20 @@ enum polarys_code polarys_replica_sync(struct polarys_db *db, struct polarys_log
     return code;
 }
 
+/* ---- the end of a primary ---- */
+
+enum polarys_code polarys_writes_stop(struct polarys_db *db, struct polarys_error *err)
+{
+    commit_stop(db->commit);
+    enum polarys_code code = commit_sync(db->commit, err);
+    return code == POLARYS_OK ? code : polarys_wrap(err, code, "make the last writes durable");
+}
+
+void polarys_writes_resume(struct polarys_db *db)
+{
+    commit_resume(db->commit);
+}
+
 /* ---- promotion ---- */
 
 struct promotion {

@@ -36,7 +36,7 @@ static void tick_do(struct polarys_db *db)
     watch_hub_tick(db->watches);
     slots_tick(db->slots, now_ns);
     request_ids_count_once(db);
-    if (now_ns - db->swept_ns >= DB_SWEEP_NS && !commit_is_follower(db->commit)) {
+    if (now_ns - db->swept_ns >= DB_SWEEP_NS && commit_takes_writes(db->commit)) {
         db->swept_ns = now_ns;
         expiry_sweep(db);
     }

@@ -75,6 +75,16 @@ POLARYS_API NODISCARD enum polarys_code polarys_replica_promote(struct polarys_d
                                                                 uint64_t term,
                                                                 struct polarys_error *err);
 
+/*
+ * Ends writing on a primary without closing it: every write is refused with NOT_PRIMARY from now on, and from the return on
+ * nothing is added to the log, whose end is durable. Reads and tails go on. Waits. Errors: the log's, when what was written
+ * could not be made durable; writes are refused all the same.
+ */
+POLARYS_API NODISCARD enum polarys_code polarys_writes_stop(struct polarys_db *db,
+                                                            struct polarys_error *err);
+/* Takes that back. REQUIRES: stopped, by one thread. */
+POLARYS_API void polarys_writes_resume(struct polarys_db *db);
+
 #ifdef __cplusplus
 }
 #endif

@@ -296,7 +296,7 @@ static void build_run(struct task *task)
     atomic_store(&builder->state, BUILD_RUNNING);
     /* A follower gets indexes and statistics from its primary. */
     if (!atomic_load(&db->is_closing) && !atomic_load(&db->is_log_failed) &&
-        !commit_is_follower(db->commit)) {
+        commit_takes_writes(db->commit)) {
         build_step(db, &next);
     }
     if (next.is_idle || atomic_load(&db->is_closing)) {

@@ -181,7 +181,7 @@ void search_gather_consider(const struct search_request *request)
     struct polarys_db *db = request->db;
     bool is_expected = false;
     uint64_t gathered_ns = atomic_load(&db->search_gathered_ns);
-    if (!is_due(request) || commit_is_follower(db->commit) ||
+    if (!is_due(request) || !commit_takes_writes(db->commit) ||
         (gathered_ns != 0 &&
          clock_monotonic_ns(db->clock) - gathered_ns < SEARCH_GATHER_INTERVAL_NS) ||
         !atomic_compare_exchange_strong(&db->is_search_gathering, &is_expected, true)) {

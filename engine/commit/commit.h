@@ -160,6 +160,13 @@ NODISCARD enum polarys_code commit_run_exclusive(
     enum polarys_code (*function)(void *context, struct polarys_error *err), void *context,
     struct polarys_error *err);
 
+/* From now on submissions get NOT_PRIMARY; returns when all that were taken before are durable, or have failed. Waits. */
+void commit_stop(struct commit_path *path);
+/* Takes commit_stop back. REQUIRES: not closing. */
+void commit_resume(struct commit_path *path);
+/* False on a follower, and while stopped. Cheap. */
+bool commit_takes_writes(const struct commit_path *path);
+
 /* ---- a follower's ---- */
 
 bool commit_is_follower(const struct commit_path *path);

@@ -93,6 +93,7 @@ struct commit_path {
         incoming;                       /* newest first; pushed by anyone, taken by the sequencer */
     atomic_uint_fast64_t queue;         /* commits, bytes and the draining mark in one */
     atomic_bool is_follower;            /* until commit_follow_end */
+    atomic_bool is_stopped;             /* by commit_stop */
     atomic_uint_fast64_t given_version; /* stored by the sequencer */
     atomic_uint_fast64_t published_version;
     atomic_uint_fast64_t published_time_ms;
@@ -191,6 +192,8 @@ bool commit_enqueue(struct commit_path *path, struct commit_request *request,
 void commit_queue_take(struct commit_path *path);
 void commit_queue_release(struct commit_path *path, uint64_t commits, uint64_t bytes);
 void commit_queue_refuse_more(struct commit_path *path);
+/* Takes that back. */
+void commit_queue_accept(struct commit_path *path);
 bool commit_queue_is_draining(const struct commit_path *path);
 uint64_t commit_queue_commits(const struct commit_path *path);
 uint64_t commit_queue_bytes(const struct commit_path *path);

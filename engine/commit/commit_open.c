@@ -63,6 +63,7 @@ static void path_init(struct commit_path *path, const struct commit_options *opt
     atomic_init(&path->announced_schema_version, options->schema_version);
     path->sequenced_schema_version = options->schema_version;
     atomic_init(&path->is_follower, options->is_follower);
+    atomic_init(&path->is_stopped, false);
     path->last_time_ms = options->last_time_ms;
     path->parked_version_min = UINT64_MAX;
     path->gathering = &path->groups[0];
@@ -153,6 +154,24 @@ void commit_drain(struct commit_path *path)
         wait_a_moment_locked(path);
     }
     mutex_unlock(&path->mutex);
+}
+
+void commit_stop(struct commit_path *path)
+{
+    atomic_store(&path->is_stopped, true);
+    commit_drain(path);
+}
+
+void commit_resume(struct commit_path *path)
+{
+    POLARYS_ASSERT(atomic_load(&path->is_stopped));
+    atomic_store(&path->is_stopped, false);
+    commit_queue_accept(path);
+}
+
+bool commit_takes_writes(const struct commit_path *path)
+{
+    return !commit_is_follower(path) && !atomic_load(&path->is_stopped);
 }
 
 void commit_close(struct commit_path *path)

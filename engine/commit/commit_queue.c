@@ -82,6 +82,11 @@ void commit_queue_refuse_more(struct commit_path *path)
     atomic_fetch_or(&path->queue, QUEUE_DRAINING);
 }
 
+void commit_queue_accept(struct commit_path *path)
+{
+    atomic_fetch_and(&path->queue, ~QUEUE_DRAINING);
+}
+
 void commit_queue_release(struct commit_path *path, uint64_t commits, uint64_t bytes)
 {
     if (commits != 0) {
@@ -137,7 +142,10 @@ static bool queue_admit(struct commit_path *path, struct commit_request *request
     uint64_t old = atomic_fetch_add(&path->queue, QUEUE_COMMIT + size);
     if ((old & QUEUE_DRAINING) != 0) {
         commit_queue_release(path, 1, size);
-        request->code = polarys_fail(&request->error, POLARYS_DRAINING, "store is closing");
+        request->code =
+            atomic_load(&path->is_stopped)
+                ? polarys_fail(&request->error, POLARYS_NOT_PRIMARY, "this node takes no writes")
+                : polarys_fail(&request->error, POLARYS_DRAINING, "store is closing");
         return false;
     }
     /* A commit above the limit on bytes gets in when it is the only one. */

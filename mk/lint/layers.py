@@ -9,7 +9,7 @@ from common import GENERATED, INCLUDE, Report, code_only, files, line_of, read
 
 
 # What embedders include: the door of the engine, a header for each part.
-ENGINE_PUBLIC = {"engine/engine.h", *(f"engine/engine_{part}.h" for part in ("txn", "index", "query", "watch", "replica", "log", "slots", "restore"))}
+ENGINE_PUBLIC = {"engine/engine.h", *(f"engine/engine_{part}.h" for part in ("txn", "index", "query", "watch", "replica", "log", "slots", "restore", "members"))}
 
 
 def make_words(name: str) -> list[str]:
@@ -73,9 +73,9 @@ def judge_client(path: str, target: str) -> str:
     if target.startswith("client/"):
         return ""
     if is_cli and target in ("engine/engine.h", "engine/engine_replica.h", "engine/engine_restore.h",
-                             "engine/engine_salvage.h"):
+                             "engine/engine_salvage.h", "engine/engine_members.h"):
         return ""
-    return "client/ uses proto/ and client/ only" + (", and engine/engine.h, engine/engine_replica.h, engine/engine_restore.h and engine/engine_salvage.h for offline commands" if is_cli else "")
+    return "client/ uses proto/ and client/ only" + (", and engine/engine.h, engine/engine_replica.h, engine/engine_restore.h, engine/engine_salvage.h and engine/engine_members.h for offline commands" if is_cli else "")
 
 
 def judge_service(path: str, target: str) -> str:
