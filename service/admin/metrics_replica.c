@@ -4,7 +4,7 @@
  */
 #include "service/admin/metrics_replica.h"
 
-#include "service/replication/follower.h"
+#include "service/replication/standing.h"
 #include "service/server/timing.h"
 
 void metrics_replica_render(struct exposition *out, const struct server *server)
@@ -12,7 +12,7 @@ void metrics_replica_render(struct exposition *out, const struct server *server)
     struct follower_status status;
     bool is_following = follower_is_following(server->follower);
     exposition_gauge(out, "polarysdb_primary", "1 on a node that takes writes, 0 on a replica.",
-                     is_following ? 0 : 1);
+                     is_following || standing_is_fenced(server->standing) ? 0 : 1);
     if (!is_following) {
         return;
     }

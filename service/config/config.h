@@ -56,6 +56,7 @@ struct config {
     char backup_dir[CONFIG_TEXT_MAX];
     char listen[CONFIG_TEXT_MAX];
     char admin_listen[CONFIG_TEXT_MAX];
+    char advertise[CONFIG_TEXT_MAX]; /* "": as listen says */
     char node_name[CONFIG_TEXT_MAX];
     char master_key_file[CONFIG_TEXT_MAX];
     char master_passphrase_file[CONFIG_TEXT_MAX];

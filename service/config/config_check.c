@@ -112,9 +112,27 @@ static enum polarys_code follow_check(const struct config *config, struct polary
     return POLARYS_OK;
 }
 
+static enum polarys_code advertise_check(const struct config *config, struct polarys_error *err)
+{
+    char host[CONFIG_TEXT_MAX];
+    uint16_t port;
+    if (config->advertise[0] == '\0') {
+        return POLARYS_OK;
+    }
+    enum polarys_code code = config_address_split(config->advertise, host, &port, err);
+    if (code == POLARYS_OK && (host[0] == '\0' || port == 0)) {
+        code = polarys_fail(err, POLARYS_BAD_ARGUMENT, "\"%.200s\" names no host or no port",
+                            config->advertise);
+    }
+    return code == POLARYS_OK ? code : polarys_wrap(err, code, "advertise");
+}
+
 enum polarys_code config_check(const struct config *config, struct polarys_error *err)
 {
     enum polarys_code code = address_check(config, "listen", config->listen, err);
+    if (code == POLARYS_OK) {
+        code = advertise_check(config, err);
+    }
     if (code == POLARYS_OK && config->admin_listen[0] != '\0') {
         code = address_check(config, "admin_listen", config->admin_listen, err);
     }

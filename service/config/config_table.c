@@ -45,6 +45,9 @@ static const struct config_setting settings[] = {
          "directory below which Checkpoint may make copies; empty: DATA_DIR/checkpoints"),
     TEXT(listen, listen, "127.0.0.1:7480", NULL,
          "address and port of gRPC; port 0 takes a free one"),
+    TEXT(
+        advertise, advertise, "", NULL,
+        "HOST:PORT at which other nodes and clients reach this one; empty: listen, unless that is any address"),
     TEXT(admin_listen, admin_listen, "127.0.0.1:7481", NULL,
          "address and port of /livez, /readyz, /startupz and /metrics over HTTP; empty: none"),
     TEXT(node_name, node_name, "", NULL, "name of this node in answers; empty: the machine's name"),

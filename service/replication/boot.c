@@ -68,7 +68,7 @@ void boot_cancel(struct boot *boot)
 static enum polarys_code peer_get(struct boot *boot, struct polarys_error *err)
 {
     struct peer *peer;
-    enum polarys_code code = boot->open(boot->config->follow, &peer, err);
+    enum polarys_code code = boot->open(boot->follow, &peer, err);
     if (code != POLARYS_OK) {
         return code;
     }
@@ -212,7 +212,7 @@ static enum polarys_code fetch_on(struct boot *boot, const char *dir, struct pol
         polarys_log(POLARYS_LOG_INFO, "replica",
                     "copied the store of %s: version %" PRIu64 ", %" PRIu64 " files, %" PRIu64
                     " bytes in %" PRIu64 " ms",
-                    boot->config->follow, progress.version, progress.files, progress.bytes,
+                    boot->follow, progress.version, progress.files, progress.bytes,
                     (timing_now_ns() - start_ns) / TIMING_NS_PER_MS);
     }
     return code;
@@ -223,7 +223,7 @@ static enum polarys_code store_fetch(struct boot *boot, struct polarys_error *er
     char partial[FILES_PATH_MAX];
     enum polarys_code code = files_join(partial, boot->config->data_dir, BOOT_PARTIAL_DIR, err);
     polarys_log(POLARYS_LOG_INFO, "replica", "there is no store here yet: copying that of %s",
-                boot->config->follow);
+                boot->follow);
     for (unsigned anew = 0; code == POLARYS_OK; anew++) {
         boot->has_slot = false;
         code = files_remove_tree(partial, err);
@@ -288,11 +288,12 @@ static enum polarys_code follow_begin(struct boot *boot, struct role *role,
         role->step = has_store ? ROLE_FOLLOWING : ROLE_FETCHING;
         role->aside[0] = '\0';
     }
-    if (role->kind == ROLE_FOLLOWER && strcmp(role->follows, config->follow) == 0) {
+    if (role->kind == ROLE_FOLLOWER && strcmp(role->follows, boot->follow) == 0) {
         return POLARYS_OK;
     }
     role->kind = ROLE_FOLLOWER;
-    memcpy(role->follows, config->follow, sizeof(role->follows));
+    role->is_told = false;
+    memcpy(role->follows, boot->follow, sizeof(role->follows));
     return role_write(config->data_dir, role, err);
 }
 
@@ -343,7 +344,8 @@ enum polarys_code boot_run(struct boot *boot, bool *is_follower, struct role *ro
     if (code != POLARYS_OK) {
         return code;
     }
-    if (config->follow[0] == '\0') {
+    memcpy(boot->follow, role_follows(role, config->follow), sizeof(boot->follow));
+    if (boot->follow[0] == '\0') {
         return primary_check(config, role, err);
     }
     if (role->kind == ROLE_PRIMARY && strcmp(role->follows, config->follow) == 0 &&
@@ -365,5 +367,5 @@ enum polarys_code boot_run(struct boot *boot, bool *is_follower, struct role *ro
     if (code != POLARYS_OK && backoff_is_stopped(&boot->backoff)) {
         return polarys_fail(err, POLARYS_CANCELLED, "asked to end while copying the store");
     }
-    return code == POLARYS_OK ? code : polarys_wrap(err, code, "follow %.200s", config->follow);
+    return code == POLARYS_OK ? code : polarys_wrap(err, code, "follow %.200s", boot->follow);
 }

@@ -17,8 +17,9 @@ struct boot {
     const struct config *config;
     enum polarys_code (*open)(const char *address, struct peer **out, struct polarys_error *err);
 
-    struct backoff backoff; /* synchronises itself; stopped: the start is cancelled */
-    int lock_fd;            /* -1: not taken */
+    char follow[CONFIG_TEXT_MAX]; /* HOST:PORT of the node to follow; of boot_run */
+    struct backoff backoff;       /* synchronises itself; stopped: the start is cancelled */
+    int lock_fd;                  /* -1: not taken */
     bool has_slot; /* the log from before the copy on is kept for this node, where slots are */
     struct proto_memory memory;
     struct proto_arena arena;

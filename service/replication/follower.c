@@ -6,10 +6,10 @@
 #include "service/replication/follower.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/replication/address.h"
 #include "service/replication/boot.h"
 #include "service/replication/follower_internal.h"
 #include "service/server/check.h"
@@ -74,6 +74,7 @@ static void end(struct follower *follower, enum follower_end why)
 {
     follower_state_set(follower, FOLLOWER_ENDED);
     follower_promotion_refuse(follower);
+    follower_seal_refuse(follower);
     follower->ended(follower->context, why);
 }
 
@@ -85,9 +86,9 @@ static void bootstrap_begin(struct follower *follower, const struct polarys_erro
     polarys_log(POLARYS_LOG_ERROR, "replica",
                 "this store, at version %" PRIu64
                 ", can't follow %s any more: %s: %s%s%s; it is set aside, and a copy is fetched",
-                polarys_db_version(follower->db), follower->config->follow,
-                polarys_code_name(why->code), why->message,
-                common == NULL ? "" : "; last common version ", common == NULL ? "" : common);
+                polarys_db_version(follower->db), follower->follows, polarys_code_name(why->code),
+                why->message, common == NULL ? "" : "; last common version ",
+                common == NULL ? "" : common);
     if (boot_store_reject(follower->config->data_dir, &follower->role, &err) != POLARYS_OK) {
         polarys_log(POLARYS_LOG_ERROR, "replica", "%s", err.message);
         end(follower, FOLLOWER_FATAL);
@@ -131,8 +132,8 @@ static bool outcome_handle(struct follower *follower, const struct polarys_error
         end(follower, FOLLOWER_REOPEN);
         return false;
     default:
-        polarys_log(POLARYS_LOG_ERROR, "replica", "can't follow %s: %s: %s",
-                    follower->config->follow, polarys_code_name(err->code), err->message);
+        polarys_log(POLARYS_LOG_ERROR, "replica", "can't follow %s: %s: %s", follower->follows,
+                    polarys_code_name(err->code), err->message);
         end(follower, FOLLOWER_FATAL);
         return false;
     }
@@ -157,6 +158,9 @@ static void *tail_run(void *context)
         enum polarys_code code = follower_session_run(follower, &err);
         SERVICE_ASSERT(code != POLARYS_OK);
         follower_state_set(follower, FOLLOWER_CONNECTING);
+        if (!follower->is_local_error && follower_seal_run(follower)) {
+            continue;
+        }
         if (backoff_is_stopped(&follower->backoff) || follower_promotion_run(follower)) {
             break;
         }
@@ -165,7 +169,7 @@ static void *tail_run(void *context)
         last = code;
         if (repeated % LOG_EVERY == 0) {
             polarys_log(POLARYS_LOG_WARN, "replica", "following %s: %s: %s; trying again",
-                        follower->config->follow, polarys_code_name(code), err.message);
+                        follower->follows, polarys_code_name(code), err.message);
         }
         if (!outcome_handle(follower, &err)) {
             break;
@@ -174,11 +178,13 @@ static void *tail_run(void *context)
             backoff_reset(&follower->backoff);
         }
         (void)backoff_wait(&follower->backoff);
+        (void)follower_seal_run(follower);
         if (follower_promotion_run(follower)) {
             break;
         }
     }
     follower_promotion_refuse(follower);
+    follower_seal_refuse(follower);
     return NULL;
 }
 
@@ -195,11 +201,16 @@ enum polarys_code follower_create(const struct follower_options *options, struct
     follower->config = options->config;
     follower->db = options->db;
     follower->open = options->open;
+    follower->promoted = options->promoted;
     follower->ended = options->ended;
     follower->context = options->context;
     follower->role = options->role;
     follower->highest_term = options->role.term;
-    memcpy(follower->primary, options->config->follow, sizeof(follower->primary));
+    memcpy(follower->follows, options->role.follows, sizeof(follower->follows));
+    if (follower->follows[0] == '\0') {
+        memcpy(follower->follows, options->config->follow, sizeof(follower->follows));
+    }
+    memcpy(follower->primary, follower->follows, sizeof(follower->primary));
     follower->memory.limit = ARENA_BYTES_MAX;
     proto_arena_init(&follower->arena, &follower->memory);
     backoff_init(&follower->backoff);
@@ -213,28 +224,10 @@ enum polarys_code follower_create(const struct follower_options *options, struct
     return POLARYS_OK;
 }
 
-/* Where clients reach this node: a wildcard says nothing to others. */
-static void address_make(struct follower *follower, uint16_t port)
-{
-    char host[CONFIG_TEXT_MAX];
-    uint16_t configured;
-    struct polarys_error err = POLARYS_ERROR_INIT;
-    if (config_address_split(follower->config->listen, host, &configured, &err) != POLARYS_OK ||
-        host[0] == '\0' || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0) {
-        return;
-    }
-    int size = strchr(host, ':') != NULL
-                   ? snprintf(follower->address, sizeof(follower->address), "[%s]:%u", host, port)
-                   : snprintf(follower->address, sizeof(follower->address), "%s:%u", host, port);
-    if (size < 0 || (size_t)size >= sizeof(follower->address)) {
-        follower->address[0] = '\0';
-    }
-}
-
 enum polarys_code follower_start(struct follower *follower, uint16_t port,
                                  struct polarys_error *err)
 {
-    address_make(follower, port);
+    address_make(follower->config, port, follower->address);
     int error = pthread_create(&follower->tail_thread, NULL, tail_run, follower);
     if (error != 0) {
         return polarys_fail_errno(err, error, "start a thread");

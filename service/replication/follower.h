@@ -25,6 +25,7 @@ enum {
     FOLLOWER_FRAME_BYTES_MAX = 64 << 20,
     FOLLOWER_ASK_MS = 2000, /* for the primary to tell its version */
     FOLLOWER_PROMOTE_MS = 60000,
+    FOLLOWER_SEAL_MS = 20000,
 };
 
 /* Why a follower ended by itself. */
@@ -46,6 +47,8 @@ struct follower_options {
     struct polarys_db *db;
     enum polarys_code (*open)(const char *address, struct peer **out, struct polarys_error *err);
     struct role role;
+    /* Called when it is the primary for the engine and nobody knows it yet; NULL: nothing is to be done. */
+    void (*promoted)(void *context);
     /* Called once from a thread of the follower, which must not be stopped from inside. */
     void (*ended)(void *context, enum follower_end end);
     void *context;
@@ -98,6 +101,28 @@ uint64_t follower_ask(struct follower *follower);
 /* False while there is no answer. */
 bool follower_answer_get(struct follower *follower, uint64_t ticket, uint64_t *version);
 
+/* A term that is to be sealed: ReplicationService.SealTerm. */
+struct follower_seal {
+    uint64_t term; /* 0: only asks */
+    bool is_candidate;
+    char primary[CONFIG_TEXT_MAX]; /* to follow from now on; "": as before */
+};
+
+struct follower_seal_result {
+    uint64_t highest_term;
+    struct polarys_log_position end; /* durable here */
+};
+
+/*
+ * From its return on this node takes in nothing of a term below seal->term, and acknowledges nothing more to a primary of
+ * such a term. Waits. Errors: NOT_PRIMARY (a term as high was seen: details `term`, `primary`), TOO_MANY_CALLS (another seal
+ * is under way), DRAINING (it does not follow any more), WAIT_TIMEOUT, IO.
+ */
+NODISCARD enum polarys_code follower_seal_term(struct follower *follower,
+                                               const struct follower_seal *seal,
+                                               struct follower_seal_result *result,
+                                               struct polarys_error *err);
+
 struct follower_promotion {
     uint64_t term;          /* of the new primary */
     uint64_t last_version;  /* of what was followed */
@@ -105,10 +130,11 @@ struct follower_promotion {
 };
 
 /*
- * Makes this node the primary of `term` (0: the next one) and ends following. Waits. Errors:
- * QUORUM_UNREACHABLE without `allows_loss` when the node that it follows still answers or is known to
- * have more (details `version`, `end_version`); BAD_ARGUMENT (not following, or a term that is not above
- * every one seen); TOO_MANY_CALLS (another promotion is under way); DRAINING; WAIT_TIMEOUT; IO.
+ * Makes this node the primary of `term` (0: the next one) and ends following: seals the terms before on enough members, takes
+ * over what the most advanced of them has, and begins the log of the term. Waits. Errors: QUORUM_UNREACHABLE without
+ * `allows_loss` when too few members answer to know what a quorum has acknowledged (details `version`,
+ * `end_version`); HISTORY_DIVERGED (what another has cannot be taken over: promote that one); BAD_ARGUMENT (not following, or
+ * a term that is not above every one seen); TOO_MANY_CALLS (another promotion is under way); DRAINING; WAIT_TIMEOUT; IO.
  */
 NODISCARD enum polarys_code follower_promote(struct follower *follower, uint64_t term,
                                              bool allows_loss, struct follower_promotion *promotion,

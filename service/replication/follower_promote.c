@@ -3,8 +3,8 @@
  * Becoming a primary. Who asks waits; the tail's thread, which alone takes in the log, does it between two
  * connections.
  *
- * Order: the store is promoted, then the file of the role says so. A crash between the two leaves a follower
- * whose promotion nobody was told of.
+ * Order: the terms before are sealed (follower_elect.c), the store is promoted, then the file of the role says so. A
+ * crash between the two leaves a follower whose promotion nobody was told of.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -47,23 +47,19 @@ static enum polarys_code store_promote(struct follower *follower, uint64_t term,
                                        struct polarys_error *err)
 {
     struct follower_promotion promotion = {.last_version = polarys_db_version(follower->db)};
-    uint64_t log_term = polarys_db_term(follower->db);
-    uint64_t highest = follower->role.term > log_term ? follower->role.term : log_term;
-    if (term != 0 && term <= highest) {
-        polarys_fail(err, POLARYS_BAD_ARGUMENT,
-                     "term %" PRIu64 " is not above the highest that was seen, %" PRIu64, term,
-                     highest);
-        polarys_error_detail_set(err, "field", "term");
-        return POLARYS_BAD_ARGUMENT;
-    }
-    term = term == 0 ? highest + 1 : term;
     enum polarys_code code = polarys_replica_promote(follower->db, term, err);
     if (code != POLARYS_OK) {
         follower->is_local_error = true;
         return code;
     }
+    if (follower->promoted != NULL) {
+        follower->promoted(follower->context);
+    }
     follower_state_set(follower, FOLLOWER_PROMOTED);
     follower->role.kind = ROLE_PRIMARY;
+    /* By whom the setting names it is known, at the next start, whether that has changed since. */
+    memcpy(follower->role.follows, follower->config->follow, sizeof(follower->role.follows));
+    follower->role.is_told = false;
     follower->role.step = ROLE_FOLLOWING;
     follower->role.term = term;
     promotion.term = term;
@@ -94,20 +90,24 @@ bool follower_promotion_run(struct follower *follower)
     }
     (void)pthread_mutex_lock(&follower->mutex);
     uint64_t term = follower->promotion_term;
+    bool allows_loss = follower->promotion_allows_loss;
     (void)pthread_mutex_unlock(&follower->mutex);
-    enum polarys_code code = store_promote(follower, term, &err);
+    follower->is_local_error = false;
+    enum polarys_code code = follower_elect(follower, allows_loss, &term, &err);
+    if (code == POLARYS_OK) {
+        code = store_promote(follower, term, &err);
+    }
     bool is_promoted = !follower_is_following(follower);
     promotion_end(follower, code, &err);
     return is_promoted;
 }
 
 /* REQUIRES: the mutex. */
-static enum polarys_code promotion_check_locked(struct follower *follower, bool allows_loss,
+static enum polarys_code promotion_check_locked(const struct follower *follower,
                                                 struct polarys_error *err)
 {
     enum follower_state state =
         (enum follower_state)__atomic_load_n(&follower->state, __ATOMIC_ACQUIRE);
-    uint64_t applied = polarys_db_version(follower->db);
     if (state == FOLLOWER_ENDED || follower->is_stopping) {
         return polarys_fail(err, POLARYS_DRAINING, "the node has stopped following");
     }
@@ -117,25 +117,7 @@ static enum polarys_code promotion_check_locked(struct follower *follower, bool 
     if (follower->is_promotion_asked) {
         return polarys_fail(err, POLARYS_TOO_MANY_CALLS, "a promotion is under way already");
     }
-    if (allows_loss) {
-        return POLARYS_OK;
-    }
-    bool is_known = follower->has_heard && applied >= follower->end_version;
-    if (state != FOLLOWER_TAILING && is_known) {
-        return POLARYS_OK;
-    }
-    polarys_fail(err, POLARYS_QUORUM_UNREACHABLE,
-                 state == FOLLOWER_TAILING
-                     ? "the primary still answers: stop it first, or two nodes would take writes"
-                 : follower->has_heard
-                     ? "the primary is known to have had more than this node"
-                     : "since its start this node has not heard of the primary: what it lacks is "
-                       "not known");
-    polarys_error_detail_set(err, "version", "%" PRIu64, applied);
-    if (follower->has_heard) {
-        polarys_error_detail_set(err, "end_version", "%" PRIu64, follower->end_version);
-    }
-    return POLARYS_QUORUM_UNREACHABLE;
+    return POLARYS_OK;
 }
 
 /* REQUIRES: the mutex. */
@@ -169,10 +151,11 @@ enum polarys_code follower_promote(struct follower *follower, uint64_t term, boo
 {
     *promotion = (struct follower_promotion){0};
     (void)pthread_mutex_lock(&follower->mutex);
-    enum polarys_code code = promotion_check_locked(follower, allows_loss, err);
+    enum polarys_code code = promotion_check_locked(follower, err);
     if (code == POLARYS_OK) {
         follower->is_promotion_asked = true;
         follower->promotion_term = term;
+        follower->promotion_allows_loss = allows_loss;
         if (follower->tail_peer != NULL) {
             peer_cancel(follower->tail_peer);
         }

@@ -49,7 +49,9 @@ void follower_node_fill(const struct follower *follower, const struct polarys_lo
     node->kind = kind_of(follower);
     node->store_id = binary_of(polarys_db_store_id(follower->db), POLARYS_ID_SIZE);
     node->history_id = binary_of(polarys_db_history_id(follower->db), POLARYS_ID_SIZE);
-    node->highest_term = follower->role.term > term ? follower->role.term : term;
+    /* What is taken over before a promotion is of terms that this node has sealed. */
+    bool is_sealed = follower->catch_up_to == NULL && follower->role.term > term;
+    node->highest_term = is_sealed ? follower->role.term : term;
     node->position = position;
     node->address = text_of(follower->address);
 }
@@ -76,7 +78,7 @@ static void primary_note(struct follower *follower, const ProtobufCBinaryData *a
         memcpy(follower->primary, address->data, address->len);
         follower->primary[address->len] = '\0';
     } else {
-        memcpy(follower->primary, follower->config->follow, sizeof(follower->primary));
+        memcpy(follower->primary, follower->follows, sizeof(follower->primary));
     }
     (void)pthread_mutex_unlock(&follower->mutex);
 }
@@ -107,15 +109,16 @@ static enum polarys_code handshake(struct follower *follower,
     }
     if (memcmp(header->store_id.data, polarys_db_store_id(follower->db), POLARYS_ID_SIZE) != 0) {
         return polarys_fail(err, POLARYS_WRONG_STORE, "%s has another store than this node",
-                            follower->config->follow);
+                            follower->follows);
     }
     if (header->term < request.highest_term) {
         polarys_fail(err, POLARYS_NOT_PRIMARY,
                      "%s is at term %" PRIu64 " and this node has seen %" PRIu64
                      ": another primary has taken over",
-                     follower->config->follow, header->term, request.highest_term);
+                     follower->follows, header->term, request.highest_term);
         return POLARYS_NOT_PRIMARY;
     }
+    follower->session_term = header->term;
     primary_note(follower, &(*response)->primary_address);
     return follower_term_note(follower, header->term, err);
 }
@@ -211,21 +214,19 @@ static enum polarys_code tail(struct follower *follower, bool has_slot, struct p
         return code;
     }
     polarys_log(POLARYS_LOG_INFO, "replica", "following %s from version %" PRIu64,
-                follower->config->follow, at.version);
+                follower->follows, at.version);
     code = follower_tail_run(follower, stream, err);
     peer_stream_close(stream);
     return code;
 }
 
-enum polarys_code follower_session_run(struct follower *follower, struct polarys_error *err)
+/* From a connection to its end. */
+static enum polarys_code session_run(struct follower *follower, const char *address,
+                                     struct polarys_error *err)
 {
     Polarys__V1__HandshakeResponse *response;
     bool has_slot = false;
-    if (follower_promotion_is_asked(follower)) {
-        return polarys_fail(err, POLARYS_CANCELLED, "asked to be promoted");
-    }
-    enum polarys_code code =
-        follower_peer_open(follower, follower->config->follow, &follower->tail_peer, err);
+    enum polarys_code code = follower_peer_open(follower, address, &follower->tail_peer, err);
     if (code != POLARYS_OK) {
         return code;
     }
@@ -233,7 +234,7 @@ enum polarys_code follower_session_run(struct follower *follower, struct polarys
     follower->connection_count++;
     (void)pthread_mutex_unlock(&follower->mutex);
     code = handshake(follower, &response, err);
-    if (code == POLARYS_OK) {
+    if (code == POLARYS_OK && follower->catch_up_to == NULL) {
         code = slot_get(follower, &has_slot, err);
     }
     if (code == POLARYS_OK) {
@@ -242,6 +243,24 @@ enum polarys_code follower_session_run(struct follower *follower, struct polarys
     follower_peer_close(follower, &follower->tail_peer);
     proto_arena_reset(&follower->arena);
     follower->mark.is_set = false;
+    return code;
+}
+
+enum polarys_code follower_session_run(struct follower *follower, struct polarys_error *err)
+{
+    if (follower_promotion_is_asked(follower) || follower_seal_is_asked(follower)) {
+        return polarys_fail(err, POLARYS_CANCELLED, "asked to be promoted, or to seal a term");
+    }
+    return session_run(follower, follower->follows, err);
+}
+
+enum polarys_code follower_session_catch_up(struct follower *follower, const char *address,
+                                            const struct polarys_log_position *to,
+                                            struct polarys_error *err)
+{
+    follower->catch_up_to = to;
+    enum polarys_code code = session_run(follower, address, err);
+    follower->catch_up_to = NULL;
     return code;
 }
 
@@ -255,7 +274,7 @@ enum polarys_code follower_keyring_install(struct follower *follower, bool *is_n
     size_t size = 0;
     *is_new = false;
     enum polarys_code code =
-        follower_peer_open(follower, follower->config->follow, &follower->tail_peer, err);
+        follower_peer_open(follower, follower->follows, &follower->tail_peer, err);
     if (code != POLARYS_OK) {
         return code;
     }

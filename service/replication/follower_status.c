@@ -58,7 +58,7 @@ void follower_status_get(struct follower *follower, struct follower_status *stat
     status->state = (enum follower_state)__atomic_load_n(&follower->state, __ATOMIC_ACQUIRE);
     status->has_caught_up = __atomic_load_n(&follower->has_caught_up, __ATOMIC_ACQUIRE) != 0;
     status->behind_ms = follower_behind_ms(follower);
-    memcpy(status->follows, follower->config->follow, sizeof(status->follows));
+    memcpy(status->follows, follower->follows, sizeof(status->follows));
     (void)pthread_mutex_lock(&follower->mutex);
     memcpy(status->primary, follower->primary, sizeof(status->primary));
     memcpy(status->error, follower->error, sizeof(status->error));

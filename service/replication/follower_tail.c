@@ -185,7 +185,7 @@ static enum polarys_code round_take(struct follower *follower, struct peer_strea
 
 static enum polarys_code acknowledge(struct peer_stream *stream,
                                      const struct polarys_log_position *durable, uint64_t applied,
-                                     struct polarys_error *err)
+                                     uint64_t term, struct polarys_error *err)
 {
     Polarys__V1__LogPosition position;
     Polarys__V1__TailLogAck ack = POLARYS__V1__TAIL_LOG_ACK__INIT;
@@ -194,9 +194,18 @@ static enum polarys_code acknowledge(struct peer_stream *stream,
     ack.durable = &position;
     ack.received_version = durable->version;
     ack.applied_version = applied;
+    ack.term = term;
     request.kind_case = POLARYS__V1__TAIL_LOG_REQUEST__KIND_ACK;
     request.ack = &ack;
     return peer_stream_send(stream, &request.base, err);
+}
+
+static bool has_reached(const struct polarys_log_position *end,
+                        const struct polarys_log_position *durable)
+{
+    return end != NULL &&
+           (durable->segment_id != end->segment_id ? durable->segment_id > end->segment_id
+                                                   : durable->offset >= end->offset);
 }
 
 static void round_note(struct follower *follower, const struct tail_round *round, uint64_t applied)
@@ -214,7 +223,7 @@ static void round_note(struct follower *follower, const struct tail_round *round
     if (round->has_end && applied >= round->end_version &&
         __atomic_exchange_n(&follower->has_caught_up, 1, __ATOMIC_RELEASE) == 0) {
         polarys_log(POLARYS_LOG_INFO, "replica", "caught up with %s at version %" PRIu64,
-                    follower->config->follow, applied);
+                    follower->follows, applied);
     }
 }
 
@@ -246,11 +255,13 @@ enum polarys_code follower_tail_run(struct follower *follower, struct peer_strea
         follower_state_set(follower, FOLLOWER_TAILING);
         uint64_t applied = polarys_db_version(follower->db);
         round_note(follower, &round, applied);
-        if (round.has_ended) {
-            return polarys_fail(err, POLARYS_NO_PRIMARY, "%s ended the tail",
-                                follower->config->follow);
+        if (has_reached(follower->catch_up_to, &durable)) {
+            return POLARYS_OK;
         }
-        code = acknowledge(stream, &durable, applied, err);
+        if (round.has_ended) {
+            return polarys_fail(err, POLARYS_NO_PRIMARY, "%s ended the tail", follower->follows);
+        }
+        code = acknowledge(stream, &durable, applied, follower->session_term, err);
         if (code == POLARYS_NO_PRIMARY) {
             polarys_error_clear(err); /* receiving tells why */
         } else if (code != POLARYS_OK) {

@@ -13,57 +13,35 @@
 #include "service/replication/group_internal.h"
 #include "service/server/check.h"
 
-enum polarys_code group_create(struct polarys_db *db, struct group **out, struct polarys_error *err)
+/* All that takes a group and is not in the header: with the mutex held. */
+
+static bool is_free(const struct group_member *member)
 {
-    *out = NULL;
-    struct group *group = calloc(1, sizeof(*group));
-    if (group == NULL) {
-        return polarys_fail(err, POLARYS_NO_MEMORY, "no memory for a group of replicas");
+    return member->tail_count == 0 && !member->is_member;
+}
+
+static struct group_member *member_find(struct group *group, const char *name)
+{
+    for (size_t i = 0; i < GROUP_NODES_MAX; i++) {
+        if (strcmp(group->members[i].name, name) == 0) {
+            return &group->members[i];
+        }
     }
-    group->db = db;
-    (void)pthread_mutex_init(&group->mutex, NULL);
-    group->floor_term = polarys_db_term(db);
-    group->floor_version = polarys_db_durable_version(db);
-    group_slots_changed(group);
-    *out = group;
-    return POLARYS_OK;
+    return NULL;
 }
 
-void group_destroy(struct group *group)
-{
-    if (group == NULL) {
-        return;
-    }
-    SERVICE_ASSERT(group->tail_count == 0 && group->waiter_count == 0);
-    (void)pthread_mutex_destroy(&group->mutex);
-    free(group);
-}
-
-/* All below but the public functions: with the mutex held. */
-
-static bool is_member(const struct group_member *member)
-{
-    return member->tail_count > 0 || member->has_slot;
-}
-
-/* The member of that name, or a place for it; NULL when there is none. */
+/* The node of that name, or a place for it. There are more places than tails and members. */
 static struct group_member *member_get(struct group *group, const char *name)
 {
-    struct group_member *place = NULL;
-    for (size_t i = 0; i < GROUP_MEMBERS_MAX; i++) {
-        struct group_member *member = &group->members[i];
-        if (strcmp(member->name, name) == 0) {
-            return member;
-        }
-        if (place == NULL && !is_member(member)) {
-            place = member;
+    struct group_member *place = member_find(group, name);
+    for (size_t i = 0; place == NULL && i < GROUP_NODES_MAX; i++) {
+        if (is_free(&group->members[i])) {
+            place = &group->members[i];
+            *place = (struct group_member){.tail_count = 0};
+            memcpy(place->name, name, strnlen(name, POLARYS_NAME_BYTES_MAX));
         }
     }
-    if (place != NULL) {
-        *place = (struct group_member){.tail_count = 0};
-        size_t size = strnlen(name, POLARYS_NAME_BYTES_MAX);
-        memcpy(place->name, name, size);
-    }
+    SERVICE_ASSERT(place != NULL);
     return place;
 }
 
@@ -85,11 +63,12 @@ static void raise_to(uint64_t *version, uint64_t to)
 /* What a quorum has, from what each member has. */
 static void versions_count(struct group *group)
 {
-    uint64_t durable[GROUP_MEMBERS_MAX];
-    uint64_t applied[GROUP_MEMBERS_MAX];
+    uint64_t durable[POLARYS_MEMBERS_MAX];
+    uint64_t applied[POLARYS_MEMBERS_MAX];
     size_t count = 0;
-    for (size_t i = 0; i < GROUP_MEMBERS_MAX; i++) {
-        if (is_member(&group->members[i])) {
+    for (size_t i = 0; i < GROUP_NODES_MAX; i++) {
+        if (group->members[i].is_member) {
+            SERVICE_ASSERT(count < POLARYS_MEMBERS_MAX);
             durable[count] = group->members[i].durable_version;
             applied[count] = group->members[i].applied_version;
             count++;
@@ -105,27 +84,64 @@ static void versions_count(struct group *group)
     raise_to(&group->applied_version, applied[group->quorum - 1]);
 }
 
-/* How many there are; called whenever somebody comes or goes. */
-static void members_count(struct group *group)
+enum polarys_code group_create(struct polarys_db *db, struct group **out, struct polarys_error *err)
 {
-    uint32_t count = 0;
-    for (size_t i = 0; i < GROUP_MEMBERS_MAX; i++) {
-        count += is_member(&group->members[i]) ? 1 : 0;
+    *out = NULL;
+    struct group *group = calloc(1, sizeof(*group));
+    if (group == NULL) {
+        return polarys_fail(err, POLARYS_NO_MEMORY, "no memory for a group of replicas");
     }
-    uint32_t quorum = (count + 1) / 2;
+    group->db = db;
+    group->node_count = 1;
+    group->floor_term = polarys_db_term(db);
+    group->floor_version = polarys_db_durable_version(db);
+    (void)pthread_mutex_init(&group->mutex, NULL);
+    *out = group;
+    return POLARYS_OK;
+}
+
+void group_destroy(struct group *group)
+{
+    if (group == NULL) {
+        return;
+    }
+    SERVICE_ASSERT(group->tail_count == 0 && group->waiter_count == 0);
+    (void)pthread_mutex_destroy(&group->mutex);
+    free(group);
+}
+
+void group_members_set(struct group *group, const char *const *names, size_t count)
+{
+    SERVICE_ASSERT(count <= POLARYS_MEMBERS_MAX);
+    (void)pthread_mutex_lock(&group->mutex);
+    for (size_t i = 0; i < GROUP_NODES_MAX; i++) {
+        group->members[i].is_member = false;
+    }
+    /* First those that are known, so that none of them gives its place to one that is new. */
+    for (size_t i = 0; i < count; i++) {
+        struct group_member *member = member_find(group, names[i]);
+        if (member != NULL) {
+            member->is_member = true;
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        member_get(group, names[i])->is_member = true;
+    }
+    uint32_t quorum = (uint32_t)(count + 1) / 2;
     if (group->quorum == 0 && quorum > 0 && group->was_counted) {
         /* So far this node alone was the quorum. At the start it is not known what it was. */
         raise_to(&group->stable_version, polarys_db_durable_version(group->db));
         raise_to(&group->applied_version, polarys_db_durable_version(group->db));
     }
     group->was_counted = true;
-    group->node_count = count + 1;
+    group->node_count = (uint32_t)count + 1;
     __atomic_store_n(&group->quorum, quorum, __ATOMIC_RELEASE);
     versions_count(group);
+    group_unlock(group);
 }
 
-enum polarys_code group_join(struct group *group, const char *name, bool is_counted,
-                             struct group_tail **out, struct polarys_error *err)
+enum polarys_code group_join(struct group *group, const char *name, const char *address,
+                             bool is_counted, struct group_tail **out, struct polarys_error *err)
 {
     *out = NULL;
     struct group_tail *tail = calloc(1, sizeof(*tail));
@@ -137,9 +153,10 @@ enum polarys_code group_join(struct group *group, const char *name, bool is_coun
     group->tail_count += is_full ? 0 : 1;
     if (!is_full && is_counted) {
         tail->member = member_get(group, name);
-        SERVICE_ASSERT(tail->member != NULL); /* more places than tails and slots */
         tail->member->tail_count++;
-        members_count(group);
+        size_t size = strnlen(address, POLARYS_MEMBER_ADDRESS_MAX - 1);
+        memcpy(tail->member->address, address, size);
+        tail->member->address[size] = '\0';
     }
     group_unlock(group);
     if (is_full) {
@@ -162,7 +179,10 @@ void group_leave(struct group *group, struct group_tail *tail)
     if (tail->member != NULL) {
         SERVICE_ASSERT(tail->member->tail_count > 0);
         tail->member->tail_count--;
-        members_count(group);
+        tail->member->acked_count -= tail->has_acked ? 1 : 0;
+        if (is_free(tail->member)) {
+            tail->member->name[0] = '\0';
+        }
     }
     group_unlock(group);
     free(tail);
@@ -180,41 +200,47 @@ void group_ack(struct group *group, struct group_tail *tail, uint64_t durable_ve
         durable_version > member->durable_version || applied_version > member->applied_version;
     raise_to(&member->durable_version, durable_version);
     raise_to(&member->applied_version, applied_version);
-    if (is_news) {
+    member->acked_count += tail->has_acked ? 0 : 1;
+    tail->has_acked = true;
+    if (is_news && member->is_member) {
         versions_count(group);
     }
     group_unlock(group);
 }
 
-static bool has_replica_slot(const struct polarys_slot_info *infos, size_t count, const char *name)
+static void node_fill(const struct group_member *member, struct group_node *node)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (infos[i].kind == POLARYS_SLOT_REPLICA && strcmp(infos[i].name, name) == 0) {
-            return true;
-        }
-    }
-    return false;
+    *node = (struct group_node){.is_member = member->is_member,
+                                .is_active = member->acked_count > 0,
+                                .durable_version = member->durable_version,
+                                .applied_version = member->applied_version};
+    memcpy(node->name, member->name, sizeof(node->name));
+    memcpy(node->address, member->address, sizeof(node->address));
 }
 
-void group_slots_changed(struct group *group)
+size_t group_nodes_get(struct group *group, struct group_node *nodes)
 {
-    struct polarys_slot_info infos[POLARYS_SLOTS_MAX];
+    size_t count = 0;
     (void)pthread_mutex_lock(&group->mutex);
-    size_t count = polarys_slot_list(group->db, infos);
-    /* First those that stay, so that none of them gives its place to one that is new. */
-    for (size_t i = 0; i < GROUP_MEMBERS_MAX; i++) {
-        group->members[i].has_slot = has_replica_slot(infos, count, group->members[i].name);
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (infos[i].kind == POLARYS_SLOT_REPLICA) {
-            struct group_member *member = member_get(group, infos[i].name);
-            SERVICE_ASSERT(member != NULL);
-            member->has_slot = true;
-            raise_to(&member->durable_version, infos[i].position.version);
+    for (size_t i = 0; i < GROUP_NODES_MAX; i++) {
+        if (!is_free(&group->members[i])) {
+            node_fill(&group->members[i], &nodes[count++]);
         }
     }
-    members_count(group);
-    group_unlock(group);
+    (void)pthread_mutex_unlock(&group->mutex);
+    return count;
+}
+
+bool group_node_get(struct group *group, const char *name, struct group_node *node)
+{
+    (void)pthread_mutex_lock(&group->mutex);
+    const struct group_member *member = name[0] == '\0' ? NULL : member_find(group, name);
+    bool is_there = member != NULL && !is_free(member);
+    if (is_there) {
+        node_fill(member, node);
+    }
+    (void)pthread_mutex_unlock(&group->mutex);
+    return is_there;
 }
 
 /* With nobody to ask, what is durable here is what a quorum has. */
@@ -250,6 +276,15 @@ bool group_is_settled(struct group *group)
     }
     (void)pthread_mutex_unlock(&group->mutex);
     return is_settled;
+}
+
+void group_term_begin(struct group *group, uint64_t version)
+{
+    (void)pthread_mutex_lock(&group->mutex);
+    group->floor_term = polarys_db_term(group->db);
+    group->floor_version = version;
+    __atomic_store_n(&group->settled_term, 0, __ATOMIC_RELEASE);
+    (void)pthread_mutex_unlock(&group->mutex);
 }
 
 uint64_t group_applied_version(struct group *group)

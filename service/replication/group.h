@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The group of this node: who follows it directly, how far each is, and how far a quorum of them is.
+ * The group of this node: who follows it directly, how far each is, and how far a quorum of its members is.
  *
- * N counts this node and its members: replicas that tail it now or that have a slot. q is N / 2 rounded down. Observers,
- * archives and decoded tails are never counted, and neither is who follows a follower. A version is stable when it is
- * durable here and on q members.
+ * The members are those that group_members_set names (members.h knows them from the log): N counts this node and them,
+ * q is N / 2 rounded down. Somebody who follows and is no member is never counted; a member that is away still is. A
+ * version is stable when it is durable here and on q members.
  */
 #ifndef SERVICE_REPLICATION_GROUP_H
 #define SERVICE_REPLICATION_GROUP_H
 
+#include "engine/engine_members.h"
 #include "engine/engine_slots.h"
 
 #ifdef __cplusplus
@@ -16,30 +17,48 @@ extern "C" {
 #endif
 
 enum {
-    GROUP_TAILS_MAX = 256,                                       /* tails under way, of all kinds */
-    GROUP_MEMBERS_MAX = 2 * GROUP_TAILS_MAX + POLARYS_SLOTS_MAX, /* that are remembered */
-    GROUP_WAITERS_MAX = 65536,                                   /* for a version, at once */
+    GROUP_TAILS_MAX = 256,                                   /* tails under way, of all kinds */
+    GROUP_NODES_MAX = GROUP_TAILS_MAX + POLARYS_MEMBERS_MAX, /* that are remembered */
+    GROUP_WAITERS_MAX = 65536,                               /* for a version, at once */
 };
 
 struct group;
 struct group_tail;
 
-/* `db` outlives it. Errors: NO_MEMORY. */
+/* Without members: this node alone is its quorum. `db` outlives it. Errors: NO_MEMORY. */
 NODISCARD enum polarys_code group_create(struct polarys_db *db, struct group **out,
                                          struct polarys_error *err);
-/* REQUIRES: no tail. Accepts NULL. */
+/* REQUIRES: no tail, nobody waits. Accepts NULL. */
 void group_destroy(struct group *group);
 
-/* A tail begins; `is_counted`: it is a replica's, in sealed frames. Any thread. Errors: TOO_MANY_CALLS, NO_MEMORY. */
-NODISCARD enum polarys_code group_join(struct group *group, const char *name, bool is_counted,
-                                       struct group_tail **out, struct polarys_error *err);
+/* Those that count beside this node, at most POLARYS_MEMBERS_MAX names; what they had acknowledged before holds. Any
+ * thread. */
+void group_members_set(struct group *group, const char *const *names, size_t count);
+
+/* A tail begins; `is_counted`: it is a replica's, in sealed frames, so it counts when it is a member's. `address`:
+ * HOST:PORT, or "". Any thread. Errors: TOO_MANY_CALLS, NO_MEMORY. */
+NODISCARD enum polarys_code group_join(struct group *group, const char *name, const char *address,
+                                       bool is_counted, struct group_tail **out,
+                                       struct polarys_error *err);
 /* Accepts NULL. Any thread. */
 void group_leave(struct group *group, struct group_tail *tail);
-/* What the follower has; never falls. One thread at a time for a tail. */
+/* What the follower has of this term; never falls. One thread at a time for a tail. */
 void group_ack(struct group *group, struct group_tail *tail, uint64_t durable_version,
                uint64_t applied_version);
-/* Slots were made or dropped. Any thread. */
-void group_slots_changed(struct group *group);
+
+/* How far a node is that follows or is a member. */
+struct group_node {
+    char name[POLARYS_NAME_BYTES_MAX + 1];
+    char address[POLARYS_MEMBER_ADDRESS_MAX]; /* as it told last; "" */
+    bool is_member;
+    bool is_active; /* a tail that counts is under way, and it has acknowledged on it */
+    uint64_t durable_version;
+    uint64_t applied_version;
+};
+/* Fills at most GROUP_NODES_MAX of those that may count; returns how many. */
+size_t group_nodes_get(struct group *group, struct group_node *nodes);
+/* False when it is not known. */
+bool group_node_get(struct group *group, const char *name, struct group_node *node);
 
 /* The newest version that is durable here and on q members; never falls. Any thread; cheap. */
 uint64_t group_stable_version(struct group *group);
@@ -48,6 +67,8 @@ uint64_t group_stable_version(struct group *group);
  * been called stable, which is known again once q members have it. For a primary. Any thread; cheap.
  */
 bool group_is_settled(struct group *group);
+/* A term begins here, with the write of that version: nothing from before is stable until q members have that too. */
+void group_term_begin(struct group *group, uint64_t version);
 /* The same of what can be read on q members. */
 uint64_t group_applied_version(struct group *group);
 

@@ -11,16 +11,20 @@
 extern "C" {
 #endif
 
+/* A node that follows, or is a member. */
 struct group_member {
-    char name[POLARYS_NAME_BYTES_MAX + 1];
-    uint32_t tail_count; /* under way */
-    bool has_slot;
+    char name[POLARYS_NAME_BYTES_MAX + 1]; /* "": a free place */
+    char address[POLARYS_MEMBER_ADDRESS_MAX];
+    uint32_t tail_count;  /* under way, of those that may count */
+    uint32_t acked_count; /* of them, those that have acknowledged */
+    bool is_member;
     uint64_t durable_version;
     uint64_t applied_version;
 };
 
 struct group_tail {
-    struct group_member *member; /* NULL: not counted */
+    struct group_member *member; /* NULL: never counted */
+    bool has_acked;
 };
 
 /* Those who wait for a version, the lowest first. */
@@ -48,8 +52,7 @@ struct group {
     size_t waiter_count;
     struct group_queue durable_waiters;
     struct group_queue applied_waiters;
-    size_t member_count;
-    struct group_member members[GROUP_MEMBERS_MAX]; /* never moved: a free one has no name */
+    struct group_member members[GROUP_NODES_MAX]; /* never moved */
 };
 
 /* Ends the use of the mutex, then wakes those whose version has come. REQUIRES: the mutex. */

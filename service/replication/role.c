@@ -16,7 +16,7 @@
 #define SUM_START UINT64_C(0xcbf29ce484222325)
 #define SUM_FACTOR UINT64_C(0x100000001b3)
 
-static const char *const kind_names[] = {"none", "follower", "primary"};
+static const char *const kind_names[] = {"none", "follower", "primary", "fenced"};
 static const char *const step_names[] = {"following", "set-aside", "fetching", "installing"};
 
 /* FNV-1a of 64 bits. */
@@ -98,6 +98,8 @@ static bool role_parse(const char *text, size_t size, struct role *role)
         strncmp(role->aside, ROLE_ASIDE_PREFIX, strlen(ROLE_ASIDE_PREFIX)) != 0) {
         return false;
     }
+    /* A line that is there only when it has been told. */
+    role->is_told = line_find(text, "configured", role->configured, sizeof(role->configured));
     role->kind = (enum role_kind)kind_at;
     role->step = (enum role_step)step_at;
     return true;
@@ -128,6 +130,12 @@ enum polarys_code role_read(const char *dir, struct role *role, struct polarys_e
     return code;
 }
 
+const char *role_follows(const struct role *role, const char *setting)
+{
+    bool is_told = role->kind == ROLE_FOLLOWER && role->is_told;
+    return is_told && strcmp(role->configured, setting) == 0 ? role->follows : setting;
+}
+
 enum polarys_code role_write(const char *dir, const struct role *role, struct polarys_error *err)
 {
     char text[ROLE_BYTES_MAX];
@@ -136,7 +144,11 @@ enum polarys_code role_write(const char *dir, const struct role *role, struct po
         text, sizeof(text),
         ROLE_FIRST_LINE "role %s\nstep %s\nfollows %s\nterm %" PRIu64 "\naside %s\n",
         kind_names[role->kind], step_names[role->step], role->follows, role->term, role->aside);
-    SERVICE_ASSERT(size > 0 && (size_t)size + 32 < sizeof(text));
+    SERVICE_ASSERT(size > 0 && (size_t)size + CONFIG_TEXT_MAX + 64 < sizeof(text));
+    if (role->kind == ROLE_FOLLOWER && role->is_told) {
+        size +=
+            snprintf(text + size, sizeof(text) - (size_t)size, "configured %s\n", role->configured);
+    }
     size += snprintf(text + size, sizeof(text) - (size_t)size, "sum %016" PRIx64 "\n",
                      text_sum(text, (size_t)size));
     enum polarys_code code = files_replace(dir, ROLE_FILE, slice_make(text, (size_t)size), err);

@@ -27,6 +27,7 @@ enum role_kind {
     ROLE_NONE, /* there is no file */
     ROLE_FOLLOWER,
     ROLE_PRIMARY, /* was promoted */
+    ROLE_FENCED,  /* was the primary of a term below `term`: it takes no writes */
 };
 
 /* How far a follower's directory is. */
@@ -41,10 +42,17 @@ struct role {
     enum role_kind kind;
     enum role_step step;
     char follows
-        [CONFIG_TEXT_MAX]; /* HOST:PORT; of a primary, whom it followed until it was promoted */
-    uint64_t term;         /* the highest seen */
+        [CONFIG_TEXT_MAX]; /* HOST:PORT; of a primary, whom it followed until it was promoted;
+                                      of a fenced one, the new primary, or "" */
+    /* A follower was told to follow `follows` while the setting said `configured`: as long as that says so, it does. */
+    bool is_told;
+    char configured[CONFIG_TEXT_MAX];
+    uint64_t term;              /* the highest seen */
     char aside[ROLE_ASIDE_MAX]; /* with ROLE_SET_ASIDE */
 };
+
+/* Whom a follower follows, as the setting and the role have it; "": nobody. Borrowed from either. */
+const char *role_follows(const struct role *role, const char *setting);
 
 /* Errors: CORRUPT, IO, NO_MEMORY. */
 NODISCARD enum polarys_code role_read(const char *dir, struct role *role,

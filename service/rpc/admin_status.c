@@ -3,6 +3,7 @@
  * AdminService.GetStatus: the engine's status and the server's counters as one message.
  */
 #include "polarys/v1/admin.pb-c.h"
+#include "service/replication/standing.h"
 #include "service/rpc/admin_replica.h"
 #include "service/rpc/handlers.h"
 #include "service/rpc/response.h"
@@ -171,7 +172,9 @@ void admin_get_status(struct call *call)
     response->flushed_version = parts->db.flushed_version;
     response->replica = admin_replica_fill(server, &parts->replica);
     response->role = response->replica != NULL ? POLARYS__V1__NODE_ROLE__NODE_ROLE_REPLICA
-                                               : POLARYS__V1__NODE_ROLE__NODE_ROLE_PRIMARY;
+                     : standing_is_fenced(server->standing)
+                         ? POLARYS__V1__NODE_ROLE__NODE_ROLE_FENCED
+                         : POLARYS__V1__NODE_ROLE__NODE_ROLE_PRIMARY;
     duration_fill((timing_now_ns() - server->start_ns) / TIMING_NS_PER_MS, &parts->uptime);
     response->uptime = &parts->uptime;
     response->draining = server_phase_get(server) > SERVER_SERVING;

@@ -6,6 +6,7 @@
  */
 #include "service/rpc/bulk_stream.h"
 #include "service/rpc/operation.h"
+#include "service/rpc/writable.h"
 #include "service/server/check.h"
 #include "service/server/server.h"
 
@@ -61,7 +62,10 @@ static enum polarys_code batch_fill(struct bulk_stream *stream,
                                     const Polarys__V1__WriteBatch *batch, struct polarys_error *err)
 {
     struct call *call = stream->call;
-    enum polarys_code code = number_check(stream, batch->number, err);
+    enum polarys_code code = writable_check(call->server, err);
+    if (code == POLARYS_OK) {
+        code = number_check(stream, batch->number, err);
+    }
     if (code == POLARYS_OK) {
         code = call_batch_begin(call, err);
     }

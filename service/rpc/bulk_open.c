@@ -4,9 +4,9 @@
  * what was committed. What may touch a file runs on an executor thread, which leaves its outcome
  * and posts.
  */
-#include "service/replication/follower.h"
 #include "service/rpc/bulk_stream.h"
 #include "service/rpc/operation.h"
+#include "service/rpc/writable.h"
 #include "service/server/check.h"
 #include "service/server/dispatch.h"
 #include "service/server/server.h"
@@ -25,9 +25,8 @@ static enum polarys_code names_take(struct call *call, const Polarys__V1__WriteO
         struct authorize_resource resource = {call->database, call->table};
         code = authorize(call, AUTHORIZE_WRITE, &resource, err);
     }
-    if (code == POLARYS_OK && follower_is_following(call->server->follower)) {
-        code =
-            polarys_fail(err, POLARYS_NOT_PRIMARY, "this node is a replica: write to its primary");
+    if (code == POLARYS_OK) {
+        code = writable_check(call->server, err);
     }
     if (code == POLARYS_OK) {
         code = dispatch_durability_take(call, (int)open->durability, err);

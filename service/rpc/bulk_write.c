@@ -11,6 +11,7 @@
  */
 #include <stdlib.h>
 
+#include "service/replication/standing.h"
 #include "service/rpc/bulk_stream.h"
 #include "service/rpc/handlers.h"
 #include "service/server/check.h"
@@ -233,6 +234,8 @@ static void surroundings_look(struct bulk_stream *stream)
     } else if (stream->session != NULL && bulk_session_is_wanted(stream->session)) {
         bulk_fail(stream, polarys_fail(err, POLARYS_CURSOR_EXPIRED,
                                        "the session was resumed on another stream"));
+    } else if (standing_is_fenced(call->server->standing)) {
+        bulk_fail(stream, standing_refuse(call->server->standing, err));
     } else if (server_phase_get(call->server) >= SERVER_STOPPING) {
         bulk_fail(stream, polarys_fail(err, POLARYS_DRAINING,
                                        "the server stops: resume the session after the last number "

@@ -12,6 +12,7 @@
 
 #include "service/replication/follower.h"
 #include "service/replication/group.h"
+#include "service/replication/standing.h"
 #include "service/server/check.h"
 #include "service/server/timing.h"
 
@@ -114,11 +115,13 @@ static enum polarys_code snapshot_resolve(struct call *call, uint64_t version,
 }
 
 /* On a follower: waits for all that was committed before now. */
-static enum polarys_code strong_resolve(struct call *call)
+static enum polarys_code strong_resolve(struct call *call, struct polarys_error *err)
 {
     struct follower *follower = call->server->follower;
     if (follower_is_following(follower)) {
         call->primary_ticket = follower_ask(follower);
+    } else if (standing_is_fenced(call->server->standing)) {
+        return standing_refuse(call->server->standing, err);
     }
     return POLARYS_OK;
 }
@@ -166,7 +169,7 @@ static enum polarys_code staleness_resolve(struct call *call,
     uint64_t allowed_ms =
         (uint64_t)staleness->seconds * 1000 + (uint64_t)staleness->nanos / TIMING_NS_PER_MS;
     return follower_behind_ms(call->server->follower) <= allowed_ms ? POLARYS_OK
-                                                                    : strong_resolve(call);
+                                                                    : strong_resolve(call, err);
 }
 
 enum polarys_code consistency_resolve(struct call *call,
@@ -176,10 +179,10 @@ enum polarys_code consistency_resolve(struct call *call,
     switch (consistency == NULL ? POLARYS__V1__CONSISTENCY__LEVEL__NOT_SET
                                 : consistency->level_case) {
     case POLARYS__V1__CONSISTENCY__LEVEL__NOT_SET:
-        return strong_resolve(call);
+        return strong_resolve(call, err);
     case POLARYS__V1__CONSISTENCY__LEVEL_STRONG:
         return consistency->strong
-                   ? strong_resolve(call)
+                   ? strong_resolve(call, err)
                    : argument_bad(err, "consistency.strong", "is only ever set to true");
     case POLARYS__V1__CONSISTENCY__LEVEL_LOCAL:
         return consistency->local

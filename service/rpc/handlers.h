@@ -70,6 +70,9 @@ void replication_handshake(struct call *call);
 void replication_create_slot(struct call *call);
 void replication_list_slots(struct call *call);
 void replication_drop_slot(struct call *call);
+void replication_list_members(struct call *call);
+void replication_remove_member(struct call *call);
+void replication_seal_term(struct call *call);
 void replication_tail_log(struct call *call);
 
 /* AdminService */
@@ -80,6 +83,8 @@ void admin_compact(struct call *call);
 void admin_checkpoint(struct call *call);
 void admin_drain(struct call *call);
 void admin_promote(struct call *call);
+void admin_switchover(struct call *call);
+void admin_demote(struct call *call);
 void admin_set_log_level(struct call *call);
 
 /* grpc.health.v1 and reflection */

@@ -60,7 +60,7 @@ struct method {
     struct method_fields fields;
 };
 
-enum { METHOD_COUNT_MAX = 64 };
+enum { METHOD_COUNT_MAX = 96 };
 
 /* Static storage. */
 const struct method *method_table(size_t *count);

@@ -221,6 +221,12 @@ static const struct method methods[] = {
      &polarys__v1__list_slots_request__descriptor, replication_list_slots, FIELDS_NONE},
     {REPLICATION "DropSlot", METHOD_BLOCKING, AUTHORIZE_REPLICATE, 0,
      &polarys__v1__drop_slot_request__descriptor, replication_drop_slot, FIELDS_NONE},
+    {REPLICATION "ListMembers", METHOD_BLOCKING, AUTHORIZE_MONITOR, 0,
+     &polarys__v1__list_members_request__descriptor, replication_list_members, FIELDS_NONE},
+    {REPLICATION "RemoveMember", METHOD_BLOCKING, AUTHORIZE_OPERATE, 0,
+     &polarys__v1__remove_member_request__descriptor, replication_remove_member, FIELDS_NONE},
+    {REPLICATION "SealTerm", METHOD_BLOCKING, AUTHORIZE_REPLICATE, 0,
+     &polarys__v1__seal_term_request__descriptor, replication_seal_term, FIELDS_NONE},
     {REPLICATION "TailLog", METHOD_BIDI, AUTHORIZE_REPLICATE, 0, NULL, replication_tail_log,
      FIELDS_NONE},
 
@@ -243,6 +249,10 @@ static const struct method methods[] = {
      &polarys__v1__drain_request__descriptor, admin_drain, FIELDS_NONE},
     {ADMIN "Promote", METHOD_BLOCKING, AUTHORIZE_OPERATE, 0,
      &polarys__v1__promote_request__descriptor, admin_promote, FIELDS_NONE},
+    {ADMIN "Switchover", METHOD_BLOCKING, AUTHORIZE_OPERATE, 0,
+     &polarys__v1__switchover_request__descriptor, admin_switchover, FIELDS_NONE},
+    {ADMIN "Demote", METHOD_BLOCKING, AUTHORIZE_OPERATE, 0,
+     &polarys__v1__demote_request__descriptor, admin_demote, FIELDS_NONE},
     {ADMIN "SetLogLevel", METHOD_UNARY, AUTHORIZE_OPERATE, METHOD_WHILE_DRAINING,
      &polarys__v1__set_log_level_request__descriptor, admin_set_log_level, FIELDS_NONE},
 

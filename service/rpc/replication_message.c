@@ -118,6 +118,19 @@ static enum polarys_code store_check(const struct server *server,
     return POLARYS_OK;
 }
 
+static enum polarys_code address_take(ProtobufCBinaryData from, const char *field, char *to,
+                                      struct polarys_error *err)
+{
+    if (from.len >= POLARYS_MEMBER_ADDRESS_MAX) {
+        return operation_bad(err, field, "is longer than an address may be");
+    }
+    if (from.len > 0) {
+        memcpy(to, from.data, from.len);
+    }
+    to[from.len] = '\0';
+    return POLARYS_OK;
+}
+
 enum polarys_code replication_peer_take(const struct server *server,
                                         const Polarys__V1__HandshakeRequest *from,
                                         struct replication_peer *peer, struct polarys_error *err)
@@ -129,6 +142,18 @@ enum polarys_code replication_peer_take(const struct server *server,
     }
     if (code == POLARYS_OK) {
         code = replication_position_take(from->position, "position", &peer->position, err);
+    }
+    if (code == POLARYS_OK) {
+        code = address_take(from->address, "address", peer->address, err);
+    }
+    if (code == POLARYS_OK && peer->kind == POLARYS_SLOT_REPLICA &&
+        strcmp(peer->name, server->config->node_name) == 0) {
+        (void)polarys_fail(err, POLARYS_BAD_NAME,
+                           "%s is the name of the node that is followed: give each node of a group "
+                           "its own --node-name",
+                           peer->name);
+        polarys_error_detail_set(err, "field", "node");
+        code = POLARYS_BAD_NAME;
     }
     return code == POLARYS_OK ? store_check(server, from, err) : code;
 }

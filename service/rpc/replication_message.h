@@ -20,6 +20,7 @@ extern "C" {
 struct replication_peer {
     char name[POLARYS_NAME_BYTES_MAX + 1];
     enum polarys_slot_kind kind;
+    char address[POLARYS_MEMBER_ADDRESS_MAX]; /* HOST:PORT; "" */
     bool has_position;
     struct polarys_log_position position; /* all zero where there is none */
 };
@@ -41,12 +42,16 @@ NODISCARD enum polarys_code replication_name_take(const ProtobufCBinaryData *fro
 NODISCARD enum polarys_code replication_kind_take(Polarys__V1__FollowerKind from,
                                                   enum polarys_slot_kind *kind,
                                                   struct polarys_error *err);
-/* Checks all but whether the log can be read from there. Errors: BAD_NAME, BAD_ARGUMENT, WRONG_STORE, NOT_PRIMARY (detail
- * "term"). */
+/* Checks all but whether the log can be read from there. Errors: BAD_NAME (a replica with the name of this node too),
+ * BAD_ARGUMENT, WRONG_STORE, NOT_PRIMARY (detail "term"). */
 NODISCARD enum polarys_code replication_peer_take(const struct server *server,
                                                   const Polarys__V1__HandshakeRequest *from,
                                                   struct replication_peer *peer,
                                                   struct polarys_error *err);
+
+/* A node has come that has seen a higher term than this one, of the same store: this node, where it follows nobody, is
+ * fenced. Writes a file. */
+void replication_term_heed(struct server *server, const Polarys__V1__HandshakeRequest *from);
 
 /* A Slot for protobuf-c; points into `info` and itself. */
 struct replication_slot {

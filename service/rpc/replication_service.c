@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "service/replication/follower.h"
-#include "service/replication/group.h"
 #include "service/rpc/handlers.h"
 #include "service/rpc/replication_message.h"
 
@@ -29,6 +28,9 @@ void replication_handshake(struct call *call)
     uint8_t *keyring = NULL;
     size_t keyring_size = 0;
     enum polarys_code code = replication_peer_take(server, call->request, &peer, &call->error);
+    if (code == POLARYS_NOT_PRIMARY) {
+        replication_term_heed(server, call->request);
+    }
     if (code == POLARYS_OK) {
         code = position_verify(server->db, &peer, &call->error);
     }
@@ -85,7 +87,6 @@ void replication_create_slot(struct call *call)
         call_fail_own(call, code);
         return;
     }
-    group_slots_changed(server->group);
     Polarys__V1__CreateSlotResponse response = POLARYS__V1__CREATE_SLOT_RESPONSE__INIT;
     Polarys__V1__ResponseHeader header;
     struct replication_slot slot;
@@ -141,7 +142,6 @@ void replication_drop_slot(struct call *call)
         call_fail_own(call, code);
         return;
     }
-    group_slots_changed(server->group);
     Polarys__V1__DropSlotResponse response = POLARYS__V1__DROP_SLOT_RESPONSE__INIT;
     Polarys__V1__ResponseHeader header;
     uint8_t token[SERVER_TOKEN_SIZE];

@@ -68,9 +68,9 @@ static enum polarys_code start_take(struct tail_stream *stream,
         code = operation_bad(err, "start.from_version", "is for decoded tails");
     }
     bool is_counted = !stream->is_decoded && stream->peer.kind == POLARYS_SLOT_REPLICA;
-    return code == POLARYS_OK
-               ? group_join(server->group, stream->peer.name, is_counted, &stream->tail, err)
-               : code;
+    return code == POLARYS_OK ? group_join(server->group, stream->peer.name, stream->peer.address,
+                                           is_counted, &stream->tail, err)
+                              : code;
 }
 
 /* The follower has what it says: it can only have what was sent. */
@@ -90,7 +90,9 @@ static enum polarys_code ack_take(struct tail_stream *stream, const Polarys__V1_
         durable.version > end.version || ack->applied_version > end.version) {
         return operation_bad(err, "ack.durable", "is beyond the end of this log");
     }
-    group_ack(server->group, stream->tail, durable.version, ack->applied_version);
+    if (ack->term == polarys_db_term(server->db)) {
+        group_ack(server->group, stream->tail, durable.version, ack->applied_version);
+    }
     return stream->slot == NULL || durable.segment_id == 0
                ? POLARYS_OK
                : polarys_slot_ack(stream->slot, &durable, ack->applied_version, err);

@@ -10,6 +10,7 @@
 #include "service/rpc/operation.h"
 #include "service/rpc/response.h"
 #include "service/rpc/txn_call.h"
+#include "service/rpc/writable.h"
 #include "service/server/check.h"
 #include "service/server/server.h"
 #include "service/server/timing.h"
@@ -86,6 +87,9 @@ void transaction_begin(struct call *call)
             polarys_fail(&call->error, POLARYS_NOT_PRIMARY,
                          "this node is a replica, where transactions only read: say `read_only`, "
                          "or go to its primary");
+    }
+    if (code == POLARYS_OK && !options.is_read_only) {
+        code = writable_check(call->server, &call->error);
     }
     if (code == POLARYS_OK) {
         code =

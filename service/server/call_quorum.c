@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "service/replication/group.h"
+#include "service/replication/standing.h"
 #include "service/server/call.h"
 #include "service/server/check.h"
 #include "service/server/server.h"
@@ -91,12 +92,22 @@ static void held_fail(struct call *call)
     call_fail_own(call, POLARYS_QUORUM_TIMEOUT);
 }
 
+/* The quorum has it; a node that is fenced acknowledges nothing all the same. */
+static void held_end(struct call *call)
+{
+    if (standing_is_fenced(call->server->standing)) {
+        held_fail(call);
+    } else {
+        held_send(call);
+    }
+}
+
 static void quorum_woken(struct call *call, bool is_ok)
 {
     (void)is_ok;
     call->is_waiting_quorum = false;
     if (!call->is_finishing) {
-        held_send(call);
+        held_end(call);
     }
 }
 
@@ -104,7 +115,8 @@ static void quorum_woken(struct call *call, bool is_ok)
 static bool is_over(const struct call *call)
 {
     return call_is_late(call) || call_is_cancelled(call) ||
-           server_phase_get(call->server) >= SERVER_STOPPING;
+           server_phase_get(call->server) >= SERVER_STOPPING ||
+           standing_is_fenced(call->server->standing);
 }
 
 static void held_closed(struct call *call, bool is_ok)
@@ -142,7 +154,7 @@ static void held_begin(struct call *call)
     enum group_wait_state state =
         is_over(call) ? GROUP_IS_FULL : call_quorum_wait(call, call->commit_version, quorum_woken);
     if (state == GROUP_HAS) {
-        held_send(call);
+        held_end(call);
     } else if (state == GROUP_IS_FULL) {
         /* Never that the call was refused: this write was made. */
         held_fail(call);
@@ -170,7 +182,7 @@ bool call_quorum_hold(struct call *call, grpc_slice take_message)
         /* What the answer is about is not above it. */
         call->commit_version = polarys_db_durable_version(call->server->db);
     }
-    if (quorum_has(call)) {
+    if (quorum_has(call) && !standing_is_fenced(call->server->standing)) {
         return false;
     }
     SERVICE_ASSERT(!call->is_held);

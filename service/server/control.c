@@ -88,7 +88,10 @@ static enum polarys_code all_start(struct control *control, struct polarys_error
         return code;
     }
     control->server->follower = control->follower;
-    code = server_start(control->server, err);
+    code = control_members_open(control, err);
+    if (code == POLARYS_OK) {
+        code = server_start(control->server, err);
+    }
     return code == POLARYS_OK ? control_follow_start(control, err) : code;
 }
 
@@ -315,10 +318,14 @@ static void all_close(struct control *control)
         (void)fflush(NULL);
         _exit(1);
     }
+    members_stop(control->members);
     follower_stop(control->follower);
     /* Pooled calls hold batches of the engine, so the server goes first. */
     server_destroy(control->server);
+    handover_destroy(control->handover);
+    members_destroy(control->members);
     follower_destroy(control->follower);
+    standing_destroy(control->standing);
     uint32_t close_ms = control->is_hastened ? 1 : (uint32_t)control->config->close_timeout_ms;
     struct polarys_error err = POLARYS_ERROR_INIT;
     if (polarys_db_close(control->db, close_ms, &err) != POLARYS_OK) {

@@ -13,6 +13,9 @@
 #include "service/admin/http.h"
 #include "service/replication/boot.h"
 #include "service/replication/follower.h"
+#include "service/replication/handover.h"
+#include "service/replication/members.h"
+#include "service/replication/standing.h"
 #include "service/server/control.h"
 #include "service/server/server.h"
 
@@ -54,6 +57,9 @@ struct control {
     struct polarys_db *db;
     struct server *server;
     struct follower *follower; /* NULL: a primary */
+    struct standing *standing;
+    struct members *members;
+    struct handover *handover;
 
     enum control_state state;
     bool is_leaving;  /* the process is to end */
@@ -82,6 +88,9 @@ void control_drain_step(struct control *control);
 /* Opens the store as what this node is, a follower or not; on the starter's thread. Waits for a copy where
  * one is to be fetched. */
 NODISCARD enum polarys_code control_store_open(struct control *control, struct polarys_error *err);
+/* Makes what keeps the members of the group, and tells the group of them. REQUIRES: the server is created. */
+NODISCARD enum polarys_code control_members_open(struct control *control,
+                                                 struct polarys_error *err);
 /* Follows, where this node does. REQUIRES: the server is started. */
 NODISCARD enum polarys_code control_follow_start(struct control *control,
                                                  struct polarys_error *err);

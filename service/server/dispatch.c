@@ -9,6 +9,7 @@
 #include "service/replication/follower.h"
 #include "service/rpc/consistency.h"
 #include "service/rpc/txn_call.h"
+#include "service/rpc/writable.h"
 #include "service/server/check.h"
 #include "service/server/server.h"
 #include "service/server/timing.h"
@@ -242,16 +243,13 @@ static enum polarys_code consistency_take(struct call *call, struct polarys_erro
     return consistency_resolve(call, consistency, err);
 }
 
-/* A follower refuses writes before anything else can be wrong with them; within a transaction, or where
- * a request may but need not write, the engine does. */
-static enum polarys_code writable_check(const struct call *call, struct polarys_error *err)
+/* Where a request may but need not write, the engine of a follower refuses, and a fenced primary here. */
+static enum polarys_code write_check(const struct call *call, struct polarys_error *err)
 {
     enum authorize_action action = call->method->action;
     bool is_write = action == AUTHORIZE_WRITE || action == AUTHORIZE_SCHEMA;
-    if (!is_write || call->has_txn_id || !follower_is_following(call->server->follower)) {
-        return POLARYS_OK;
-    }
-    return polarys_fail(err, POLARYS_NOT_PRIMARY, "this node is a replica: write to its primary");
+    bool is_within = call->has_txn_id && follower_is_following(call->server->follower);
+    return is_write && !is_within ? writable_check(call->server, err) : POLARYS_OK;
 }
 
 /* All that can be said before the handler; call->request is there afterwards. */
@@ -278,7 +276,7 @@ static enum polarys_code call_prepare(struct call *call, struct polarys_error *e
     struct authorize_resource resource = {call->database, call->table};
     code = authorize(call, method->action, &resource, err);
     if (code == POLARYS_OK) {
-        code = writable_check(call, err);
+        code = write_check(call, err);
     }
     if (code == POLARYS_OK) {
         code = consistency_take(call, err);

@@ -48,6 +48,9 @@ struct bulk_sessions;
 struct copy_store;
 struct follower;
 struct group;
+struct handover;
+struct members;
+struct standing;
 struct reflection_index;
 
 struct server {
@@ -68,6 +71,10 @@ struct server {
     struct copy_store *copies;
     struct follower *follower; /* NULL: the node never followed another since its start; borrowed */
     struct group *group;
+    /* Of the control loop, set before the start; NULL where there is none. Borrowed. */
+    struct members *members;
+    struct standing *standing;
+    struct handover *handover;
     struct reflection_index *reflection;
 
     /* Synchronise themselves; atomic. */

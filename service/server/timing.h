@@ -23,6 +23,18 @@ static inline uint64_t timing_now_ns(void)
     return (uint64_t)now.tv_sec * TIMING_NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
+/* The time in `ms` from now, by CLOCK_MONOTONIC, for waits on a condition of that clock. */
+static inline void timing_deadline(struct timespec *end, uint64_t ms)
+{
+    (void)clock_gettime(CLOCK_MONOTONIC, end);
+    end->tv_sec += (time_t)(ms / 1000);
+    end->tv_nsec += (long)(ms % 1000) * TIMING_NS_PER_MS;
+    if (end->tv_nsec >= TIMING_NS_PER_S) {
+        end->tv_sec++;
+        end->tv_nsec -= TIMING_NS_PER_S;
+    }
+}
+
 /* Milliseconds since the Unix epoch; may step back. Any thread. */
 static inline uint64_t timing_wall_ms(void)
 {

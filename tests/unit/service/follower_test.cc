@@ -247,17 +247,62 @@ TEST_F(FollowerTest, AsksThePrimaryAnewForEachQuestion)
 
 /* ---- promotion ---- */
 
-TEST_F(FollowerTest, IsNotPromotedBesideALivingPrimary)
+TEST_F(FollowerTest, SealsALivingPrimaryAndTakesOverWhatItHas)
 {
     node_->Start();
     CatchUp();
+    /* The tail is broken off, and the primary writes on. */
+    {
+        std::lock_guard<std::mutex> lock(primary_->mutex);
+        primary_->refuse = [](const std::string &method, polarys_error *err) {
+            return method == "TailLog" ? polarys_fail(err, POLARYS_NO_PRIMARY, "not yet")
+                                       : POLARYS_OK;
+        };
+    }
+    primary_->Break();
+    Fill(5);
+    follower_promotion promotion;
+    polarys_error err = {};
+    EXPECT_EQ(follower_promote(node_->following, 0, false, &promotion, &err), POLARYS_NO_PRIMARY)
+        << "what the primary has cannot be taken over";
+    EXPECT_TRUE(follower_is_following(node_->following));
+    {
+        std::lock_guard<std::mutex> lock(primary_->mutex);
+        EXPECT_EQ(primary_->sealed_term, 2u);
+        primary_->refuse = nullptr;
+    }
+    ASSERT_EQ(follower_promote(node_->following, 0, false, &promotion, &err), POLARYS_OK)
+        << err.message;
+    EXPECT_EQ(promotion.term, 3u);
+    EXPECT_EQ(primary_->sealed_term, 3u);
+    EXPECT_EQ(promotion.last_version, primary_->Version());
+}
+
+TEST_F(FollowerTest, GoesAboveATermThatAnotherHasSeen)
+{
+    node_->Start();
+    CatchUp();
+    primary_->sealed_term = 41;
+    follower_promotion promotion;
+    polarys_error err = {};
+    EXPECT_EQ(follower_promote(node_->following, 7, false, &promotion, &err), POLARYS_BAD_ARGUMENT);
+    ASSERT_EQ(follower_promote(node_->following, 0, false, &promotion, &err), POLARYS_OK)
+        << err.message;
+    EXPECT_EQ(promotion.term, 42u);
+}
+
+TEST_F(FollowerTest, IsNotPromotedWhereNobodyAnswersAndSealsNothingThen)
+{
+    node_->Start();
+    Fill(3);
+    CatchUp();
+    Disconnect();
     follower_promotion promotion;
     polarys_error err = {};
     EXPECT_EQ(follower_promote(node_->following, 0, false, &promotion, &err),
               POLARYS_QUORUM_UNREACHABLE);
     EXPECT_TRUE(follower_is_following(node_->following));
-    Fill(3);
-    CatchUp();
+    EXPECT_EQ(Status().term, 1u);
 }
 
 TEST_F(FollowerTest, BecomesAPrimaryThatTakesWritesAndStaysOne)
@@ -272,7 +317,7 @@ TEST_F(FollowerTest, BecomesAPrimaryThatTakesWritesAndStaysOne)
     uint64_t last = primary_->Version();
     follower_promotion promotion;
     polarys_error err = {};
-    ASSERT_EQ(follower_promote(node_->following, 0, false, &promotion, &err), POLARYS_OK)
+    ASSERT_EQ(follower_promote(node_->following, 0, true, &promotion, &err), POLARYS_OK)
         << err.message;
     EXPECT_EQ(promotion.term, 2u);
     EXPECT_EQ(promotion.last_version, last);

@@ -6,7 +6,6 @@
 
 #include <gtest/gtest.h>
 
-#include "engine/engine_slots.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/service/replica_fixture.h"
 
@@ -43,17 +42,13 @@ class GroupSettled : public ::testing::Test {
     void Join()
     {
         polarys_error err = {};
-        ASSERT_EQ(group_join(group_, "b", true, &tail_, &err), POLARYS_OK) << err.message;
+        ASSERT_EQ(group_join(group_, "b", "", true, &tail_, &err), POLARYS_OK) << err.message;
     }
 
-    void SlotMake()
+    void MemberAdd()
     {
-        polarys_error err = {};
-        ASSERT_EQ(
-            polarys_slot_create(primary_.db, "b", POLARYS_SLOT_REPLICA, 0, nullptr, nullptr, &err),
-            POLARYS_OK)
-            << err.message;
-        group_slots_changed(group_);
+        const char *const names[] = {"b"};
+        group_members_set(group_, names, 1);
     }
 
     scoped_temp_dir directory_;
@@ -71,7 +66,9 @@ TEST_F(GroupSettled, IsSoAtOnceWithoutMembers)
 
 TEST_F(GroupSettled, StaysSoWhenAMemberFallsBehind)
 {
+    group_members_set(group_, nullptr, 0);
     EXPECT_TRUE(group_is_settled(group_));
+    MemberAdd();
     Join();
     primary_.Put("a", "1");
     EXPECT_TRUE(group_is_settled(group_));
@@ -79,9 +76,10 @@ TEST_F(GroupSettled, StaysSoWhenAMemberFallsBehind)
 
 TEST_F(GroupSettled, AfterAStartWaitsForAMemberThatHasWhatWasThere)
 {
-    SlotMake();
+    MemberAdd();
     primary_.Put("a", "1");
     Restart();
+    MemberAdd();
     uint64_t at_start = primary_.Version();
     EXPECT_LT(group_stable_version(group_), at_start);
     EXPECT_FALSE(group_is_settled(group_));
@@ -93,6 +91,50 @@ TEST_F(GroupSettled, AfterAStartWaitsForAMemberThatHasWhatWasThere)
     EXPECT_TRUE(group_is_settled(group_))
         << "what was written after the start was never called stable";
     EXPECT_EQ(group_stable_version(group_), at_start);
+}
+
+TEST_F(GroupSettled, ATermIsSettledByItsOwnFirstWrite)
+{
+    group_members_set(group_, nullptr, 0);
+    primary_.Put("a", "1");
+    uint64_t before = primary_.Version();
+    MemberAdd();
+    primary_.Put("a", "2");
+    Join();
+    group_term_begin(group_, primary_.Version());
+    group_ack(group_, tail_, before, before);
+    EXPECT_FALSE(group_is_settled(group_))
+        << "what is of an earlier term alone can still be replaced";
+    group_ack(group_, tail_, before + 1, before + 1);
+    EXPECT_TRUE(group_is_settled(group_));
+}
+
+TEST_F(GroupSettled, WhoIsNoMemberIsNeverCounted)
+{
+    MemberAdd();
+    polarys_error err = {};
+    group_tail *stranger = nullptr;
+    ASSERT_EQ(group_join(group_, "x", "", true, &stranger, &err), POLARYS_OK) << err.message;
+    primary_.Put("a", "1");
+    group_ack(group_, stranger, primary_.Version(), primary_.Version());
+    EXPECT_LT(group_stable_version(group_), primary_.Version());
+    Join();
+    group_ack(group_, tail_, primary_.Version(), primary_.Version());
+    EXPECT_EQ(group_stable_version(group_), primary_.Version());
+    group_leave(group_, stranger);
+}
+
+TEST_F(GroupSettled, WhatWasAcknowledgedBeforeANodeJoinedCounts)
+{
+    Join();
+    primary_.Put("a", "1");
+    group_ack(group_, tail_, primary_.Version(), primary_.Version());
+    MemberAdd();
+    group_size size;
+    group_size_get(group_, &size);
+    EXPECT_EQ(size.node_count, 2u);
+    EXPECT_EQ(size.quorum, 1u);
+    EXPECT_EQ(group_stable_version(group_), primary_.Version());
 }
 
 } // namespace

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/unit/service/replica_fixture.h"
 
+#include "engine/engine_log.h"
+
 #include <openssl/sha.h>
 
 #include <chrono>
@@ -99,6 +101,34 @@ polarys_code Gone(FakePeer *from, polarys_error *err)
                : POLARYS_OK;
 }
 
+/* As a primary does it: what is sealed is fenced. */
+polarys_code SealTermAnswer(Primary *primary, const Polarys__V1__SealTermRequest *asked,
+                            Polarys__V1__ResponseHeader *header, proto_arena *arena,
+                            void **response, polarys_error *err)
+{
+    uint64_t term = polarys_db_term(primary->db);
+    uint64_t highest = primary->sealed_term > term ? primary->sealed_term : term;
+    if (asked->term != 0 && asked->term <= highest) {
+        (void)polarys_fail(err, POLARYS_NOT_PRIMARY, "seen already");
+        polarys_error_detail_set(err, "term", "%llu", (unsigned long long)highest);
+        return POLARYS_NOT_PRIMARY;
+    }
+    Polarys__V1__SealTermResponse answer = POLARYS__V1__SEAL_TERM_RESPONSE__INIT;
+    Polarys__V1__LogPosition end = POLARYS__V1__LOG_POSITION__INIT;
+    polarys_log_position at;
+    primary->sealed_term = asked->term > highest ? asked->term : primary->sealed_term;
+    polarys_log_durable_position(primary->db, &at);
+    end.segment_id = at.segment_id;
+    end.offset = at.offset;
+    end.version = at.version;
+    end.tag.data = at.tag;
+    end.tag.len = sizeof(at.tag);
+    answer.header = header;
+    answer.highest_term = asked->term > highest ? asked->term : highest;
+    answer.end = &end;
+    return Deliver(&answer.base, arena, response, err);
+}
+
 polarys_code Unary(peer *base, const peer_call *call, proto_arena *arena, void **response,
                    polarys_error *err)
 {
@@ -128,6 +158,10 @@ polarys_code Unary(peer *base, const peer_call *call, proto_arena *arena, void *
         Polarys__V1__CreateSlotResponse answer = POLARYS__V1__CREATE_SLOT_RESPONSE__INIT;
         answer.header = &header.message;
         return Deliver(&answer.base, arena, response, err);
+    }
+    if (primary->calls.back() == "SealTerm") {
+        const auto *asked = reinterpret_cast<const Polarys__V1__SealTermRequest *>(call->request);
+        return SealTermAnswer(primary, asked, &header.message, arena, response, err);
     }
     if (primary->calls.back() == "GetStatus") {
         Polarys__V1__GetStatusResponse answer = POLARYS__V1__GET_STATUS_RESPONSE__INIT;

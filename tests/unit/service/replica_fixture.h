@@ -80,6 +80,7 @@ class Primary {
     uint64_t header_term = 0;                  /* of answers; 0: the store's */
     uint64_t stable_version = 0;
     bool is_primary = true;
+    uint64_t sealed_term = 0; /* by SealTerm */
 
     /* What was done to it. */
     std::vector<Ack> acks;
