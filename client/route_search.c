@@ -85,6 +85,8 @@ static void status_note(struct polarys_client *client, struct search *search, ui
             search->primary_term = term;
         }
         trouble_add(search, client->route.nodes[node].address, "is of an older term", "");
+    } else if (status->role == POLARYS__V1__NODE_ROLE__NODE_ROLE_FENCED) {
+        trouble_add(search, client->route.nodes[node].address, "was the primary", "");
     } else {
         replica_note(client, search, node, status);
     }

@@ -264,6 +264,10 @@ enum cli_status command_admin_drain(struct cli *cli, const struct arguments *arg
 enum cli_status command_admin_log_level(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_replica_list(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_replica_promote(struct cli *cli, const struct arguments *arguments);
+enum cli_status command_replica_members(struct cli *cli, const struct arguments *arguments);
+enum cli_status command_replica_remove(struct cli *cli, const struct arguments *arguments);
+enum cli_status command_replica_switchover(struct cli *cli, const struct arguments *arguments);
+enum cli_status command_replica_demote(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_slot_list(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_slot_drop(struct cli *cli, const struct arguments *arguments);
 enum cli_status command_bench(struct cli *cli, const struct arguments *arguments);

@@ -20,6 +20,7 @@
 #include "client/cli/restore.h"
 #include "client/cli/restore_archive.h"
 #include "client/cli/rpc.h"
+#include "engine/engine_members.h"
 #include "engine/engine_replica.h"
 #include "polarys/v1/admin.pb-c.h"
 
@@ -55,6 +56,10 @@ static enum cli_status store_promote(struct cli *cli, const char *dir, struct re
         status = restore_archive_apply(cli, &restoring->archive, &restoring->target, db,
                                        &restoring->restored_version);
     } else if (polarys_replica_promote(db, 0, &err) != POLARYS_OK) {
+        status = cli_fail_engine(cli, &err);
+    }
+    /* It is of no group: what calls itself a member of the group that was backed up must not be told of its term. */
+    if (status == CLI_DONE && polarys_members_clear(db, &err) != POLARYS_OK) {
         status = cli_fail_engine(cli, &err);
     }
     restoring->version = polarys_db_version(db);
