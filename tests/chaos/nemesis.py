@@ -14,8 +14,8 @@ import grpc
 from nodes import until
 from polarys.v1 import admin_pb2
 
-SETTLED_SECONDS = 0.3
 HOLD_SECONDS = (0.3, 2.5)
+PROMOTE_SECONDS = 60
 LONG_HOLD_SECONDS = 12  # past the silence after which a connection is given up
 
 
@@ -120,51 +120,57 @@ class Nemesis:
                 self.network.deafen(old.name, other.name)
                 self.network.deafen(other.name, old.name)
 
-    def settled(self, replicas):
-        """What each replica has on stable storage, once nothing comes any more."""
-        before = None
-        while True:
-            now = [node.status().durable_version for node in replicas]
-            if now == before:
-                return now
-            before = now
-            time.sleep(SETTLED_SECONDS)
-
     def takeover(self, how):
         old, replicas = self.group.primary, self.replicas()
         self.counts["primary " + how] += 1
         self.oracle.event(f"{old.name} is to be {how}")
         self.away(old, how)
-        self.hold(0.3, 1.2)
-        versions = self.settled(replicas)
-        new = replicas[versions.index(max(versions))]
+        self.hold(0, 1.2)
+        new = self.random.choice(replicas)
         other = replicas[1 - replicas.index(new)]
-        other.kill()
+        if self.random.random() < 0.3:
+            other.kill()
+            other.start()
+            self.counts["kills"] += 1
         self.promote(new)
-        other.follows = new
-        other.start()
         self.rejoin(old, new)
         self.joined(new)
         self.group.announce(new, self.term)
         self.oracle.event(f"{new.name} was announced")
 
     def promote(self, new):
+        """Whichever replica it is: it takes over what a quorum has. A node that starts, or a link that heals, may take a moment."""
         self.oracle.promotion_begin(self.term + 1)
-        status, out, err = new.command("replica", "promote", "--allow-data-loss")
-        assert status == 0, f"promote {new.name}: {err}"
+        end = time.monotonic() + PROMOTE_SECONDS
+        while True:
+            status, out, err = new.command("replica", "promote")
+            if status == 0:
+                break
+            assert time.monotonic() < end, f"promote {new.name}: {err}"
+            self.counts["promotions refused"] += 1
+            time.sleep(0.2)
         self.term = json.loads(out)["term"]
         self.counts["promotions"] += 1
         self.oracle.event(f"{new.name} was promoted to term {self.term}")
 
     def rejoin(self, old, new):
-        """The old primary comes back, for a while as one that was not told; then as a replica."""
+        """The old primary comes back, for a while as one that was not told; then it is made a replica, or started as one."""
         self.network.heal()
         if old.is_up():
             old.resume()
             self.hold(0.1, 1.0)
-        old.kill()
-        old.follows, new.follows = new, None
-        old.start()
+        else:
+            old.start()
+        if self.random.random() < 0.5:
+            # One that was started and finds the node that it once followed at a later term follows that by itself.
+            until(f"{old.name} is made a replica", lambda: self.look_for_ended() or
+                  old.command("replica", "demote", new.target)[0] == 0 or
+                  old.status().role == admin_pb2.NODE_ROLE_REPLICA)
+            self.counts["demotions"] += 1
+        else:
+            old.kill()
+            old.follows = new
+            old.start()
 
     # ---- being well ----
 

@@ -276,7 +276,14 @@ test_replication() {
     call polarys.v1.ReplicationService/DropSlot '{"slot": "curl"}' >/dev/null || return 1
     fails not_found SLOT_NOT_FOUND polarys.v1.ReplicationService/DropSlot '{"slot": "curl"}' || return 1
     answer=$(call polarys.v1.AdminService/Promote '{}') || return 1
-    check '(.[0].term | tonumber) > 0' "$answer"
+    check '(.[0].term | tonumber) > 0' "$answer" || return 1
+    answer=$(call polarys.v1.ReplicationService/ListMembers '{}') || return 1
+    check '.[0].nodeCount == 1 and (.[0].members | length) == 0' "$answer" || return 1
+    fails invalid_argument BAD_ARGUMENT polarys.v1.ReplicationService/RemoveMember '{"name": "nobody"}' || return 1
+    fails failed_precondition WRONG_STORE polarys.v1.ReplicationService/SealTerm \
+        '{"node": "curl", "storeId": "AAAAAAAAAAAAAAAAAAAAAA=="}' || return 1
+    fails invalid_argument BAD_ARGUMENT polarys.v1.AdminService/Switchover '{"name": "nobody"}' || return 1
+    fails unavailable NO_PRIMARY polarys.v1.AdminService/Demote '{"primaryAddress": "127.0.0.1:1"}'
 }
 
 test_copies() {

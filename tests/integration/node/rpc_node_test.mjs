@@ -469,6 +469,12 @@ test("the log can be followed, slot by slot", async () => {
   checkHeader(await call("ReplicationService", "DropSlot", { slot: "node" }));
   await fails("NOT_FOUND", "SLOT_NOT_FOUND", call("ReplicationService", "DropSlot", { slot: "node" }));
   assert.ok(BigInt((await call("AdminService", "Promote", {})).term) > 0n);
+  assert.deepEqual((await call("ReplicationService", "ListMembers", {})).members, []);
+  await fails("INVALID_ARGUMENT", "BAD_ARGUMENT", call("ReplicationService", "RemoveMember", { name: "nobody" }));
+  const sealed = await call("ReplicationService", "SealTerm", { node: "node", store_id: hello.header.store_id });
+  assert.equal(sealed.highest_term, hello.header.term);
+  await fails("INVALID_ARGUMENT", "BAD_ARGUMENT", call("AdminService", "Switchover", { name: "nobody" }));
+  await fails("UNAVAILABLE", "NO_PRIMARY", call("AdminService", "Demote", { primary_address: "127.0.0.1:1" }));
 });
 
 test("copies of the store come whole", async () => {

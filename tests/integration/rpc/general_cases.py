@@ -59,6 +59,9 @@ REQUESTS = {
         slot="general", kind=replication_pb2.FOLLOWER_KIND_OBSERVER),
     "ReplicationService/ListSlots": replication_pb2.ListSlotsRequest(),
     "ReplicationService/DropSlot": replication_pb2.DropSlotRequest(slot="general"),
+    "ReplicationService/ListMembers": replication_pb2.ListMembersRequest(),
+    "ReplicationService/RemoveMember": None,
+    "ReplicationService/SealTerm": None,
     "ReplicationService/TailLog": None,
     "ReplicationService/Bootstrap": None,
     "BackupService/StreamBackup": None,
@@ -69,6 +72,8 @@ REQUESTS = {
     "AdminService/Checkpoint": None,
     "AdminService/Drain": None,
     "AdminService/Promote": admin_pb2.PromoteRequest(),
+    "AdminService/Switchover": None,
+    "AdminService/Demote": None,
     "AdminService/SetLogLevel": admin_pb2.SetLogLevelRequest(level=admin_pb2.LOG_LEVEL_INFO),
 }
 # Fields of whose absence the engine's default takes care, or that a method makes itself.

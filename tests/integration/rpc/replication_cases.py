@@ -26,6 +26,10 @@ def stub(world):
     return replication_pb2_grpc.ReplicationServiceStub(world.channel)
 
 
+def members(world):
+    return stub(world).ListMembers(replication_pb2.ListMembersRequest())
+
+
 def handshake(world, **fields):
     return stub(world).Handshake(Handshake(**{"node": "follower", **fields}))
 
@@ -38,7 +42,7 @@ class Feed:
     """One tail of the log."""
 
     def __init__(self, world, slot="", timeout=30, node=None, **start):
-        self.sent = queue.Queue()
+        self.world, self.sent = world, queue.Queue()
         self.stream = stub(world).TailLog(iter(self.sent.get, None), timeout=timeout)
         start.setdefault("heartbeat_interval", duration(50))
         self.sent.put(Tail(start=Start(node=Handshake(**{"node": "follower", **(node or {})}), slot=slot, **start)))
@@ -53,8 +57,15 @@ class Feed:
     def __next__(self):
         return next(self.stream)
 
-    def ack(self, position, applied=0):
-        self.sent.put(Tail(ack=Ack(durable=position, received_version=position.version, applied_version=applied)))
+    def ack(self, position, applied=0, term=None):
+        term = handshake(self.world).header.term if term is None else term
+        self.sent.put(Tail(ack=Ack(durable=position, received_version=position.version, applied_version=applied,
+                                   term=term)))
+
+    def join(self, position):
+        """Who follows and acknowledges becomes a member."""
+        self.ack(position, applied=position.version)
+        until(lambda: [each.state for each in members(self.world).members if each.name == "follower"] == [0], "a member")
 
     def pieces(self, until_version):
         """Whole pieces [segment, offset, bytes] up to the version, and the last end that was told."""
@@ -247,14 +258,22 @@ def quorum(first):
         put(common_pb2.DURABILITY_QUORUM)  # alone it is its own quorum
         with Feed(world, node={"position": begin, "kind": 1}):
             put(common_pb2.DURABILITY_QUORUM_APPLIED)  # observers do not count
+        assert members(world).node_count == 1 and not members(world).members
         with Feed(world, node={"position": begin}) as feed:
             next(feed)
+            feed.join(begin)
+            got = members(world)
+            check_header(world, got.header)
+            assert (got.node_count, got.quorum, len(got.members)) == (2, 1, 2), got
             stable = world.get(TABLE, b"q").header.stable_version
             failure = fails("QUORUM_TIMEOUT", put, common_pb2.DURABILITY_QUORUM, timeout=2, metadata={"version": None})
             version = int(failure.metadata["version"])
             got = world.get(TABLE, b"q")
             assert got.version == version and got.header.stable_version == stable < version, got
             _, end = feed.pieces(version)
+            feed.ack(end, term=got.header.term + 1)  # of another primary
+            time.sleep(0.2)
+            assert world.get(TABLE, b"q").header.stable_version == stable
             feed.ack(end)
             until(lambda: world.get(TABLE, b"q").header.stable_version == version, "the quorum")
             held = world.kv.Put.future(kv_pb2.PutRequest(table=TABLE, key=b"q", value=common_pb2.Value(json="2"),
@@ -265,7 +284,61 @@ def quorum(first):
             assert not held.done(), "durable there, but not applied"
             feed.ack(end, applied=version + 1)
             assert held.result().version == version + 1, held
-        put(common_pb2.DURABILITY_QUORUM)  # nobody follows any more, and nobody has a slot
+            remove(world, "BAD_ARGUMENT", field="name")  # it follows
+        until(lambda: not any(each.is_active for each in members(world).members), "its leave")
+        fails("QUORUM_TIMEOUT", put, common_pb2.DURABILITY_QUORUM, timeout=2, metadata={"version": None})
+        remove(world, "QUORUM_TIMEOUT", timeout=2, metadata={"version": None})  # nobody else can know of it
+        assert [each.state for each in members(world).members] == [replication_pb2.MEMBER_STATE_LEAVING, 0]
+        check_header(world, remove(world, allow_data_loss=True).header)
+        assert members(world).node_count == 1 and len(members(world).members) == 1
+        put(common_pb2.DURABILITY_QUORUM)  # it is alone again
+        remove(world, "BAD_ARGUMENT", field="name")
+        remove(world, "BAD_NAME", name="-", field="name")
+        remove(world, "BAD_ARGUMENT", name="node-quorum", field="name")
+
+
+def remove(world, reason=None, name="follower", timeout=20, allow_data_loss=False, **checks):
+    request = replication_pb2.RemoveMemberRequest(name=name, allow_data_loss=allow_data_loss)
+    if reason is None:
+        return stub(world).RemoveMember(request, timeout=timeout)
+    return fails(reason, lambda: stub(world).RemoveMember(request, timeout=timeout), **checks)
+
+
+def terms(first):
+    """A primary that has seen a higher term is one no more; one that is only asked stays."""
+    with World(first.scratch, "terms", first.record) as world:
+        setup(world)
+        seal = stub(world).SealTerm
+        hello = handshake(world).header
+
+        def request(**fields):
+            return replication_pb2.SealTermRequest(**{"node": "other", "store_id": hello.store_id, **fields})
+        fails("BAD_NAME", seal, request(node="1"), field="node")
+        fails("BAD_ARGUMENT", seal, request(store_id=b"x"), field="store_id")
+        fails("BAD_ARGUMENT", seal, request(primary_address="x" * 600), field="primary_address")
+        fails("WRONG_STORE", seal, request(store_id=b"y" * 16))
+        for asked in (request(), request(term=hello.term)):
+            got = seal(asked)
+            check_header(world, got.header)
+            assert got.highest_term == hello.term and not got.is_follower and got.end.version > 0, got
+        fails("NOT_PRIMARY", seal, request(term=hello.term, is_candidate=True), metadata={"term": hello.term})
+        switch, demote = world.admin.Switchover, world.admin.Demote
+        fails("BAD_NAME", switch, admin_pb2.SwitchoverRequest(name="-"), field="name")
+        fails("BAD_ARGUMENT", switch, admin_pb2.SwitchoverRequest(name="nobody"), field="name")
+        for wrong in ("", "x", "host:", ":1", "host:0", "host:99999", "h" * 600 + ":1"):
+            fails("BAD_ARGUMENT", demote, admin_pb2.DemoteRequest(primary_address=wrong), field="primary_address")
+        fails("BAD_ARGUMENT", demote, admin_pb2.DemoteRequest(primary_address=f"127.0.0.1:{world.server.port}"), field="address")
+        fails("NO_PRIMARY", demote, admin_pb2.DemoteRequest(primary_address="127.0.0.1:1"))
+        world.put(TABLE, b"t", "1")
+        got = seal(request(term=hello.term + 5, is_candidate=True, primary_address="127.0.0.1:1"))
+        assert got.highest_term == hello.term + 5 and got.end.version == world.get(
+            TABLE, b"t", consistency=common_pb2.Consistency(local=True)).version, got
+        fenced = {"term": hello.term + 5, "primary": "127.0.0.1:1"}
+        fails("NOT_PRIMARY", world.put, TABLE, b"t", "2", metadata=fenced)
+        fails("NOT_PRIMARY", world.get, TABLE, b"t", metadata=fenced)
+        fails("NOT_PRIMARY", switch, admin_pb2.SwitchoverRequest(name="nobody"), metadata=fenced)
+        fails("NOT_PRIMARY", stub(world).RemoveMember, replication_pb2.RemoveMemberRequest(name="nobody"))
+        assert world.admin.GetStatus(admin_pb2.GetStatusRequest()).role == admin_pb2.NODE_ROLE_FENCED
 
 
 def given_up(first):
@@ -328,6 +401,7 @@ def quorum_bulk(first):
         assert early.answer().ack.version > 0
         with Feed(world, node={"position": begin}) as feed:
             next(feed)
+            feed.join(begin)
             for number in range(2, 90):
                 early.send(number)
             assert early.is_silent(), "acknowledged without a quorum"
@@ -466,5 +540,5 @@ def pruned(first):
             feed.fails("LOG_PRUNED", metadata={"earliest_segment": None})
 
 
-CASES = [introduction, slots, sealed, large_frames, heartbeats, acknowledged, given_up, quorum, quorum_bulk, refused_tails, decoded,
-         decoded_large, pruned]
+CASES = [introduction, slots, sealed, large_frames, heartbeats, acknowledged, given_up, quorum, terms, quorum_bulk, refused_tails,
+         decoded, decoded_large, pruned]

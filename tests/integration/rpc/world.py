@@ -33,7 +33,7 @@ EXTRA = {
     "KEY_EXISTS": ("ALREADY_EXISTS", "ResourceInfo"), "VERSION_MISMATCH": ("ABORTED", "PreconditionFailure"),
     "SLOT_NOT_FOUND": ("NOT_FOUND", "ResourceInfo"), "LOG_PRUNED": ("OUT_OF_RANGE", None),
     "QUORUM_TIMEOUT": ("DEADLINE_EXCEEDED", None),
-    "NOT_PRIMARY": ("FAILED_PRECONDITION", "PreconditionFailure"),
+    "NOT_PRIMARY": ("FAILED_PRECONDITION", "PreconditionFailure"), "NO_PRIMARY": ("UNAVAILABLE", None),
     "WRONG_STORE": ("FAILED_PRECONDITION", "PreconditionFailure"),
     "HISTORY_DIVERGED": ("FAILED_PRECONDITION", "PreconditionFailure"),
     "FIELD_MISMATCH": ("FAILED_PRECONDITION", "PreconditionFailure"),
