@@ -114,8 +114,8 @@ POLARYS_API NODISCARD enum polarys_code polarys_log_changes_open(struct polarys_
                                                                  struct polarys_error *err);
 /* REQUIRES before polarys_db_close. Accepts NULL. */
 POLARYS_API void polarys_log_changes_close(struct polarys_log_changes *changes);
-/* The next commit; *has_commit is false at the durable end. Reads files. Errors: LOG_PRUNED, CORRUPT, TAMPERED (details
- * "file", "offset"), IO, NO_MEMORY. */
+/* The next commit; *has_commit is false at the durable end. Reads files. After an error the next call tries the same
+ * commit again. Errors: LOG_PRUNED, CORRUPT, TAMPERED (details "file", "offset"), IO, NO_MEMORY. */
 POLARYS_API NODISCARD enum polarys_code polarys_log_changes_next(
     struct polarys_log_changes *changes, struct polarys_log_commit *commit, bool *has_commit,
     struct polarys_error *err);

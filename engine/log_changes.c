@@ -34,6 +34,8 @@ struct polarys_log_changes {
     struct feed_reader *reader;
     uint64_t version; /* commits up to it are not wanted, or were given */
 
+    struct feed_frame *frame; /* that could not be decoded, and will be tried again; NULL: none */
+
     /* The frame that was decoded last. */
     struct watch_builder builder; /* items and their bytes */
     struct buffer names;          /* size_t: place in `known` of each item's name */
@@ -95,6 +97,7 @@ void polarys_log_changes_close(struct polarys_log_changes *changes)
         return;
     }
     feed_reader_close(changes->reader);
+    feed_frame_unref(changes->frame);
     watch_builder_deinit(&changes->builder);
     buffer_deinit(&changes->names);
     buffer_deinit(&changes->commits);
@@ -112,7 +115,7 @@ void polarys_log_changes_pause(struct polarys_log_changes *changes)
 bool polarys_log_changes_wait(struct polarys_log_changes *changes, void (*ready)(void *context),
                               void *context)
 {
-    return feed_reader_wait(changes->reader, ready, context);
+    return changes->frame == NULL && feed_reader_wait(changes->reader, ready, context);
 }
 
 /* ---- names ---- */
@@ -289,22 +292,30 @@ static void frame_forget(struct polarys_log_changes *changes)
     changes->next_commit = 0;
 }
 
-/* The next frame; false at the durable end. Once the feed has given it, a failure to decode it is final. */
+/* The next frame, or once more the one that could not be decoded; false at the durable end. */
 static enum polarys_code frame_next(struct polarys_log_changes *changes, bool *has_frame,
                                     struct polarys_error *err)
 {
-    struct feed_frame *frame = NULL;
+    enum polarys_code code = POLARYS_OK;
     frame_forget(changes);
-    enum polarys_code code = feed_reader_next(changes->reader, &frame, err);
-    *has_frame = code == POLARYS_OK && frame != NULL;
+    if (changes->frame == NULL) {
+        code = feed_reader_next(changes->reader, &changes->frame, err);
+    }
+    *has_frame = code == POLARYS_OK && changes->frame != NULL;
     if (!*has_frame) {
         return pruned_translate(changes->db, code, err);
     }
+    const struct feed_frame *frame = changes->frame;
     struct changes_decode decode = {.changes = changes, .first_version = frame->first_version};
     struct log_batch_visitor visitor = {.commit = commit_decode, .context = &decode};
     code = log_batch_decode(frame->payload, frame->commit_count, &visitor, err);
-    feed_frame_unref(frame);
-    return code;
+    if (code != POLARYS_OK) {
+        frame_forget(changes); /* a commit that is decoded in part must not be given */
+        return code;
+    }
+    feed_frame_unref(changes->frame);
+    changes->frame = NULL;
+    return POLARYS_OK;
 }
 
 enum polarys_code polarys_log_changes_next(struct polarys_log_changes *changes,
