@@ -23,6 +23,7 @@ enum cli_status restore_archive_open(struct cli *cli, const struct objects_optio
 {
     struct polarys_error err = POLARYS_ERROR_INIT;
     archive->location = options->location;
+    archive->from_segment = from_segment;
     enum polarys_code code = objects_open(options, false, &archive->objects, &err);
     if (code == POLARYS_OK) {
         code = archive_index_load(archive->objects, from_segment, &archive->index, &err);
@@ -232,8 +233,9 @@ static enum cli_status end_judge(struct cli *cli, const struct restore_archive *
 {
     const struct archive_place *last = &archive->index.state.last;
     char name[ARCHIVE_NAME_MAX];
-    if (last->segment_id == 0 || archive_index_has(&archive->index, last)) {
-        return CLI_DONE;
+    if (last->segment_id < archive->from_segment || last->segment_id == 0 ||
+        archive_index_has(&archive->index, last)) {
+        return CLI_DONE; /* the backup may have all that the archive has, and more */
     }
     archive_name_make(last, name);
     return cli_fail(cli, "DATA_LOSS/CORRUPT",

@@ -24,7 +24,8 @@ struct restore_target {
 struct restore_archive {
     struct objects *objects;
     struct archive_index index;
-    const char *location; /* borrowed */
+    uint64_t from_segment; /* the index has nothing of the segments before */
+    const char *location;  /* borrowed */
 };
 /* Reads the names of the pieces from the segment on. Reports. */
 enum cli_status restore_archive_open(struct cli *cli, const struct objects_options *options,

@@ -165,6 +165,23 @@ class Exact(ArchiveCase):
         self.restore_refused("--to-time", early, reason="restore an earlier backup")
         self.assertEqual(self.restore("latest")["restored_version"], self.row("digest")["version"])
 
+    def test_a_backup_that_is_newer_than_the_archive(self):
+        """The archive adds nothing then, and nothing of it is missing."""
+        self.catch_up()
+        last = int(self.pieces()[-1].split("-")[0])
+        while not self.later(last):
+            self.write(0, 400, 2000)
+        newest = self.row("digest")["version"]
+        self.done("backup", "create", self.path("b"))
+        row = self.restore("r")
+        self.assertEqual((row["backup_version"], row["restored_version"]), (newest, newest))
+        self.restore_refused("--to-version", str(newest + 1), reason="FUTURE_VERSION")
+
+    def later(self, segment: int) -> bool:
+        """Whether the log has gone on to the segment but one behind this one."""
+        names = [name for name in os.listdir(os.path.join(self.server.directory, "data", "wal")) if name.endswith(".wal")]
+        return max(int(name.split(".")[0]) for name in names) > segment + 1
+
     def test_ends_when_it_is_told_to(self):
         process = self.server.popen("archive", self.archive, "--piece-interval", "1h", "-o", "json")
         self.wait("it follows", lambda: os.path.exists(os.path.join(self.archive, "keys")))
