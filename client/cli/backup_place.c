@@ -49,14 +49,16 @@ bool place_name_is_own(const char *name)
                              parse_number_between(rest + 1, 1, SUFFIX_MAX, &number));
 }
 
-static bool name_is_taken(const struct backup_place *place, const char *name)
+/* The number behind the time, 0 without one. REQUIRES: a name of our own. */
+static uint64_t suffix_of(const char *name)
 {
-    for (size_t i = 0; i < place->count; i++) {
-        if (strcmp(place->backups[i].name, name) == 0) {
-            return true;
-        }
+    uint64_t number = 0;
+    POLARYS_ASSERT(place_name_is_own(name));
+    if (name[TIME_SIZE] == '-') {
+        bool is_number = parse_number(name + TIME_SIZE + 1, &number);
+        POLARYS_ASSERT(is_number);
     }
-    return false;
+    return number;
 }
 
 bool place_name_make(const struct backup_place *place, uint64_t unix_ms, char name[PLACE_NAME_SIZE])
@@ -67,11 +69,19 @@ bool place_name_make(const struct backup_place *place, uint64_t unix_ms, char na
         strftime(name, PLACE_NAME_SIZE, "%Y%m%dT%H%M%SZ", &parts) != TIME_SIZE) {
         return false;
     }
-    for (int i = 1; name_is_taken(place, name); i++) {
-        if (i > SUFFIX_MAX) {
-            return false;
+    /* Behind all of the same second, also where rotation took the first: names are in the order of the backups. */
+    uint64_t suffix = 0;
+    for (size_t i = 0; i < place->count; i++) {
+        const char *other = place->backups[i].name;
+        if (strncmp(other, name, TIME_SIZE) == 0 && suffix_of(other) >= suffix) {
+            suffix = suffix_of(other) + 1;
         }
-        (void)snprintf(name + TIME_SIZE, PLACE_NAME_SIZE - TIME_SIZE, "-%d", i);
+    }
+    if (suffix > SUFFIX_MAX) {
+        return false;
+    }
+    if (suffix > 0) {
+        (void)snprintf(name + TIME_SIZE, PLACE_NAME_SIZE - TIME_SIZE, "-%u", (unsigned)suffix);
     }
     POLARYS_ASSERT(place_name_is_own(name));
     return true;

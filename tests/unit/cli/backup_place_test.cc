@@ -57,6 +57,13 @@ TEST_F(BackupPlace, NamesABackupAfterItsTimeAndTwoOfOneSecondApart)
     ASSERT_EQ(Look(), CLI_DONE) << Said();
     ASSERT_TRUE(place_name_make(&place_, 1767323045678, name));
     EXPECT_STREQ(name, "20260102T030405Z-2");
+    std::filesystem::remove_all(Path("20260102T030405Z"));
+    ASSERT_EQ(Look(), CLI_DONE) << Said();
+    ASSERT_TRUE(place_name_make(&place_, 1767323045678, name));
+    EXPECT_STREQ(name, "20260102T030405Z-2") << "a newer one would come before an older one";
+    Whole("20260102T030405Z-999", 1, 0);
+    ASSERT_EQ(Look(), CLI_DONE) << Said();
+    EXPECT_FALSE(place_name_make(&place_, 1767323045678, name)) << "none is left in this second";
     EXPECT_FALSE(place_name_make(&place_, UINT64_MAX, name));
     EXPECT_FALSE(place_name_make(&place_, UINT64_C(253402300800000), name)) << "the year 10000";
 }
