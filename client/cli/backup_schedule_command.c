@@ -2,6 +2,8 @@
 /*
  * backup schedule: its options, and the clock and the server that it works with.
  */
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -10,10 +12,24 @@
 #include "client/cli/command.h"
 #include "client/cli/files.h"
 #include "client/cli/parse.h"
+#include "client/cli/rpc.h"
 #include "client/cli/stop_signal.h"
+#include "client/client_internal.h"
 #include "client/transport.h"
+#include "google/protobuf/timestamp.pb-c.h"
+#include "polarys/v1/admin.pb-c.h"
 
-enum { SLICE_MS = 50 }; /* between two looks at whether a signal has come */
+enum {
+    SLICE_MS = 50, /* between two looks at whether a signal has come */
+    REPORT_TIMEOUT_MS = 3000,
+    PLACE_BYTES_MAX = 255, /* of a place's name, as the server takes it */
+};
+
+/* What the driver's functions work with. */
+struct workplace {
+    struct cli *cli;
+    const char *name; /* of the directory, for the server */
+};
 
 static uint64_t clock_ms(clockid_t clock)
 {
@@ -47,7 +63,43 @@ static void driver_pause(void *context, uint64_t duration_ms)
 static enum cli_status driver_take(void *context, const struct backup_order *order,
                                    struct backup_outcome *outcome)
 {
-    return backup_receive(context, order, outcome);
+    const struct workplace *workplace = context;
+    return backup_receive(workplace->cli, order, outcome);
+}
+
+static void time_fill(uint64_t unix_ms, Google__Protobuf__Timestamp *time)
+{
+    google__protobuf__timestamp__init(time);
+    time->seconds = (int64_t)(unix_ms / 1000);
+    time->nanos = (int32_t)(unix_ms % 1000) * 1000000;
+}
+
+static enum cli_status driver_report(void *context, const struct schedule_report *report)
+{
+    const struct workplace *workplace = context;
+    Google__Protobuf__Timestamp attempt;
+    Google__Protobuf__Timestamp created;
+    Polarys__V1__BackupInfo newest = POLARYS__V1__BACKUP_INFO__INIT;
+    Polarys__V1__ReportBackupRequest request = POLARYS__V1__REPORT_BACKUP_REQUEST__INIT;
+    const struct rpc rpc = {"/polarys.v1.AdminService/ReportBackup", &request.base,
+                            &polarys__v1__report_backup_response__descriptor, REPORT_TIMEOUT_MS,
+                            true};
+    enum cli_status status;
+    time_fill(report->attempt_unix_ms, &attempt);
+    time_fill(report->created_unix_ms, &created);
+    newest.create_time = &created;
+    newest.version = report->version;
+    newest.bytes = report->bytes;
+    request.place = client_text(workplace->name);
+    request.result = report->is_done ? POLARYS__V1__BACKUP_RESULT__BACKUP_RESULT_DONE
+                                     : POLARYS__V1__BACKUP_RESULT__BACKUP_RESULT_FAILED;
+    request.attempt_time = &attempt;
+    request.newest = report->has_newest ? &newest : NULL;
+    ProtobufCMessage *response = rpc_invoke(workplace->cli, &rpc, &status);
+    if (response != NULL) {
+        protobuf_c_message_free_unpacked(response, NULL);
+    }
+    return status;
 }
 
 static enum cli_status policy_take(struct cli *cli, const struct arguments *arguments,
@@ -92,15 +144,40 @@ static enum cli_status order_take(struct cli *cli, const struct arguments *argum
     return status == CLI_DONE ? arguments_retry_for(cli, arguments, &order->retry_ms) : status;
 }
 
-static enum cli_status locked_run(struct cli *cli, const struct schedule_order *order)
+/* The name that was given, or the path. */
+static enum cli_status name_take(struct cli *cli, const char *given, const char *dir,
+                                 char path[PATH_MAX], const char **name)
 {
+    *name = given;
+    if (given == NULL && realpath(dir, path) == NULL) {
+        return cli_fail_errno(cli, dir);
+    }
+    if (given == NULL) {
+        *name = path;
+    }
+    size_t size = strlen(*name);
+    return size > 0 && size <= PLACE_BYTES_MAX
+               ? CLI_DONE
+               : cli_usage(cli, "the name '%s' is not 1 to %d bytes: give another by --name", *name,
+                           PLACE_BYTES_MAX);
+}
+
+static enum cli_status locked_run(struct cli *cli, const struct schedule_order *order,
+                                  const char *name)
+{
+    char path[PATH_MAX];
+    struct workplace workplace = {.cli = cli};
     const struct schedule_driver driver = {.unix_ms = driver_unix_ms,
                                            .steady_ms = driver_steady_ms,
                                            .pause = driver_pause,
                                            .take = driver_take,
-                                           .context = cli};
+                                           .report = driver_report,
+                                           .context = &workplace};
     int lock = -1;
     enum cli_status status = files_make_dir(cli, order->dir);
+    if (status == CLI_DONE) {
+        status = name_take(cli, name, order->dir, path, &workplace.name);
+    }
     if (status == CLI_DONE) {
         status = files_lock(cli, order->dir, "keeps a schedule in", &lock);
     }
@@ -122,7 +199,7 @@ enum cli_status command_backup_schedule(struct cli *cli, const struct arguments 
         return status;
     }
     stop_signal_watch(&before);
-    status = locked_run(cli, &order);
+    status = locked_run(cli, &order, arguments->values[OPTION_PLACE_NAME]);
     stop_signal_restore(&before);
     return status;
 }

@@ -110,6 +110,7 @@ enum option_id {
     OPTION_KEEP_WEEKLY,
     OPTION_KEEP_MONTHLY,
     OPTION_ONCE,
+    OPTION_PLACE_NAME,
 
     /* archive */
     OPTION_NODE_NAME,

@@ -22,7 +22,7 @@
 #define OPTIONS_SCHEDULE                                                                           \
     (BIT(OPTION_EVERY) | BIT(OPTION_FULL_EVERY) | BIT(OPTION_KEEP_LAST) |                          \
      BIT(OPTION_KEEP_HOURLY) | BIT(OPTION_KEEP_DAILY) | BIT(OPTION_KEEP_WEEKLY) |                  \
-     BIT(OPTION_KEEP_MONTHLY) | BIT(OPTION_ONCE) | BIT(OPTION_RETRY_FOR))
+     BIT(OPTION_KEEP_MONTHLY) | BIT(OPTION_ONCE) | BIT(OPTION_PLACE_NAME) | BIT(OPTION_RETRY_FOR))
 
 _Static_assert(OPTION_COUNT <= 128, "a set of options is 128 bits");
 

@@ -131,6 +131,8 @@ const struct option_spec option_specs[OPTION_COUNT] = {
     [OPTION_KEEP_WEEKLY] = {"keep-weekly", "N", "of weeks, which begin on Mondays", NULL},
     [OPTION_KEEP_MONTHLY] = {"keep-monthly", "N", "of months", NULL},
     [OPTION_ONCE] = {"once", NULL, "one backup now, and end: for cron and timers", NULL},
+    [OPTION_PLACE_NAME] = {"name", "NAME",
+                           "of the directory in the server's metrics; its absolute path", NULL},
     [OPTION_NODE_NAME] = {"name", "NAME", "of this archive, and of its slot: archive", NULL},
     [OPTION_PIECE_INTERVAL] = {"piece-interval", "DURATION",
                                "log is stored after so long at the latest: 1s", NULL},

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "service/admin/backup_reports.h"
 #include "service/admin/exposition.h"
 #include "service/admin/metrics.h"
 #include "service/admin/metrics_replica.h"
@@ -306,6 +307,7 @@ enum polarys_code metrics_render(const struct server *server, char **text, size_
     store_render(&out, db);
     transactions_render(&out, &totals);
     metrics_replica_render(&out, server);
+    backup_reports_render(&out, server->backup_reports);
     process_render(&out, server);
     free(db);
     if (out.is_failed) {

@@ -86,6 +86,7 @@ void admin_promote(struct call *call);
 void admin_switchover(struct call *call);
 void admin_demote(struct call *call);
 void admin_set_log_level(struct call *call);
+void admin_report_backup(struct call *call);
 
 /* grpc.health.v1 and reflection */
 void health_check(struct call *call);

@@ -255,6 +255,8 @@ static const struct method methods[] = {
      &polarys__v1__demote_request__descriptor, admin_demote, FIELDS_NONE},
     {ADMIN "SetLogLevel", METHOD_UNARY, AUTHORIZE_OPERATE, METHOD_WHILE_DRAINING,
      &polarys__v1__set_log_level_request__descriptor, admin_set_log_level, FIELDS_NONE},
+    {ADMIN "ReportBackup", METHOD_UNARY, AUTHORIZE_OPERATE, 0,
+     &polarys__v1__report_backup_request__descriptor, admin_report_backup, FIELDS_NONE},
 
     {HEALTH "Check", METHOD_UNARY, AUTHORIZE_PROBE, METHOD_WHILE_DRAINING,
      &grpc__health__v1__health_check_request__descriptor, health_check, FIELDS_NONE},

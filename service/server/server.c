@@ -11,6 +11,7 @@
 
 #include <grpc/grpc_security.h>
 
+#include "service/admin/backup_reports.h"
 #include "service/replication/group.h"
 #include "service/rpc/bulk_session.h"
 #include "service/rpc/copy_store.h"
@@ -131,6 +132,9 @@ static enum polarys_code server_build(struct server *server, struct polarys_erro
     enum polarys_code code = bulk_sessions_create(server, &server->bulk_sessions, err);
     if (code == POLARYS_OK) {
         code = copy_store_create(server->db, server->config->data_dir, &server->copies, err);
+    }
+    if (code == POLARYS_OK) {
+        code = backup_reports_create(&server->backup_reports, err);
     }
     if (code == POLARYS_OK) {
         code = group_create(server->db, &server->group, err);
@@ -283,6 +287,7 @@ void server_destroy(struct server *server)
     reflection_index_destroy(server->reflection);
     bulk_sessions_destroy(server->bulk_sessions);
     copy_store_destroy(server->copies);
+    backup_reports_destroy(server->backup_reports);
     group_destroy(server->group);
     free(server);
 }

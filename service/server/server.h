@@ -44,6 +44,7 @@ struct server_control {
     bool (*is_over_limit)(void *context, grpc_call *handle);
 };
 
+struct backup_reports;
 struct bulk_sessions;
 struct copy_store;
 struct follower;
@@ -69,6 +70,7 @@ struct server {
     uint16_t port;
     struct bulk_sessions *bulk_sessions;
     struct copy_store *copies;
+    struct backup_reports *backup_reports;
     struct follower *follower; /* NULL: the node never followed another since its start; borrowed */
     struct group *group;
     /* Of the control loop, set before the start; NULL where there is none. Borrowed. */

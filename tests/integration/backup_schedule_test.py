@@ -147,6 +147,55 @@ class Once(ScheduleCase):
         self.assertFalse(os.path.exists(self.place))
 
 
+class Metrics(ScheduleCase):
+    def metrics(self) -> dict[str, float]:
+        """What is told of the place: the names without what all begin with."""
+        found = {}
+        label = '{place="' + self.place + '"}'
+        for line in self.done("metrics").splitlines():
+            if line.startswith("polarysdb_backup_last_") and label in line:
+                found[line.split("{")[0].removeprefix("polarysdb_backup_last_")] = float(line.split()[-1])
+        return found
+
+    def test_age_and_result(self):
+        self.assertEqual(self.metrics(), {})
+        self.put()
+        begun = time.time()
+        made = self.once()
+        got = self.metrics()
+        self.assertEqual((got["result"], got["version"], got["bytes"]), (1, made["version"], made["bytes"]))
+        for each in ("success", "attempt"):
+            self.assertTrue(begun - 1 <= got[f"{each}_timestamp_seconds"] <= time.time() + 1, got)
+        # An attempt that fails is told too; the good one stays where it was.
+        blocked = os.path.join(self.place, "20990101T000000Z")
+        os.makedirs(os.path.join(blocked, "data"))
+        os.mkdir(os.path.join(blocked, "backup.unfinished.new"))
+        result = self.server.run("backup", "schedule", self.place, "--once")
+        self.assertEqual(result.returncode, 1, result.stdout)
+        failed = self.metrics()
+        self.assertEqual(failed["result"], 0)
+        self.assertGreater(failed["attempt_timestamp_seconds"], got["attempt_timestamp_seconds"])
+        for each in ("success_timestamp_seconds", "version", "bytes"):
+            self.assertEqual(failed[each], got[each])
+
+    def test_told_again_after_a_restart(self):
+        self.once()
+        self.server.stop()
+        self.server.start("--wal-segment-bytes", "1MiB")
+        self.assertEqual(self.metrics(), {})
+        process = self.begin("--every", "1h")
+        self.wait("the report", self.metrics)
+        self.assertEqual(self.metrics()["result"], 1)
+        self.end(process)
+        self.assertEqual(len(self.names()), 1)
+
+    def test_a_name_of_its_own(self):
+        self.once("--name", "nightly")
+        self.assertIn('polarysdb_backup_last_result{place="nightly"} 1', self.done("metrics"))
+        for wrong in ("", "x" * 256):
+            self.assertEqual(self.server.run("backup", "schedule", self.place, "--once", "--name", wrong).returncode, 2)
+
+
 class Running(ScheduleCase):
     def test_takes_one_every_second_and_ends_when_told(self):
         process = self.begin("--every", "1s", "--keep-last", "2")

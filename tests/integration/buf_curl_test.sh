@@ -256,7 +256,11 @@ test_admin() {
     [[ -d $scratch/data/checkpoints/curl ]] || { echo "    no checkpoint"; return 1; }
     answer=$(call polarys.v1.AdminService/SetLogLevel '{"level": "LOG_LEVEL_WARN"}') || return 1
     check '.[0].previousLevel == "LOG_LEVEL_INFO"' "$answer" || return 1
-    fails invalid_argument BAD_ARGUMENT polarys.v1.AdminService/SetLogLevel '{}'
+    fails invalid_argument BAD_ARGUMENT polarys.v1.AdminService/SetLogLevel '{}' || return 1
+    answer=$(call polarys.v1.AdminService/ReportBackup '{"place": "curl", "result": "BACKUP_RESULT_DONE",
+        "attemptTime": "2026-01-02T03:04:05Z", "newest": {"createTime": "2026-01-02T03:04:06Z", "version": "7"}}') || return 1
+    check '(.[0].header.storeId | length) > 0' "$answer" || return 1
+    fails invalid_argument BAD_ARGUMENT polarys.v1.AdminService/ReportBackup '{"place": "curl"}'
 }
 
 test_replication() {

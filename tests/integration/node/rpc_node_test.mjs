@@ -444,6 +444,11 @@ test("the server tells how it does and does what it is told", async () => {
   assert.equal(wrong.BadRequest.field_violations[0].field, "directory");
   const level = await call("AdminService", "SetLogLevel", { level: "LOG_LEVEL_WARN" });
   assert.equal(level.previous_level, "LOG_LEVEL_INFO");
+  const report = { place: "node", result: "BACKUP_RESULT_FAILED", attempt_time: { seconds: 1700000000 } };
+  checkHeader(await call("AdminService", "ReportBackup", report));
+  const nameless = await fails("INVALID_ARGUMENT", "BAD_ARGUMENT",
+    call("AdminService", "ReportBackup", { ...report, place: "" }));
+  assert.equal(nameless.BadRequest.field_violations[0].field, "place");
 });
 
 test("the log can be followed, slot by slot", async () => {

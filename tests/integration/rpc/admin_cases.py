@@ -127,6 +127,25 @@ def log_level(world):
         fails("BAD_ARGUMENT", world.admin.SetLogLevel, admin_pb2.SetLogLevelRequest(level=wrong), field="level")
 
 
+def report_backup(world):
+    report = {"place": "/backups/a \"b\" \\\u00e4", "result": admin_pb2.BACKUP_RESULT_DONE,
+              "attempt_time": {"seconds": 1700000000, "nanos": 5000000},
+              "newest": {"create_time": {"seconds": 1700000001}, "version": 7, "bytes": 99}}
+    got = world.admin.ReportBackup(admin_pb2.ReportBackupRequest(**report))
+    check_header(world, got.header)
+    failed = {**report, "place": "other", "result": admin_pb2.BACKUP_RESULT_FAILED}
+    del failed["newest"]
+    check_header(world, world.admin.ReportBackup(admin_pb2.ReportBackupRequest(**failed)).header)
+    for field, wrong in (("place", ""), ("place", "x" * 256), ("place", "a\nb"), ("place", "a\0"), ("place", "\x7f"),
+                         ("result", 0), ("result", 3), ("attempt_time", None), ("attempt_time", {"seconds": -1}),
+                         ("attempt_time", {"nanos": -1}), ("attempt_time", {"seconds": 16725225601})):
+        fails("BAD_ARGUMENT", world.admin.ReportBackup, admin_pb2.ReportBackupRequest(**{**report, field: wrong}),
+              field=field)
+    for wrong in ({}, {"create_time": {"seconds": 16725225601}}, {"create_time": {"seconds": -1}}):
+        fails("BAD_ARGUMENT", world.admin.ReportBackup, admin_pb2.ReportBackupRequest(**{**report, "newest": wrong}),
+              field="newest.create_time")
+
+
 def promote(world):
     """A node that follows nobody is a primary already; what replicas do is in replica_test.py."""
     got = world.admin.Promote(admin_pb2.PromoteRequest())
@@ -166,4 +185,4 @@ def refusal(world):
     return None
 
 
-CASES = [status, server_info, formats, flush, compact, checkpoint, log_level, promote, drain]
+CASES = [status, server_info, formats, flush, compact, checkpoint, log_level, report_backup, promote, drain]

@@ -75,6 +75,8 @@ REQUESTS = {
     "AdminService/Switchover": None,
     "AdminService/Demote": None,
     "AdminService/SetLogLevel": admin_pb2.SetLogLevelRequest(level=admin_pb2.LOG_LEVEL_INFO),
+    "AdminService/ReportBackup": admin_pb2.ReportBackupRequest(
+        place="general", result=admin_pb2.BACKUP_RESULT_DONE, attempt_time={"seconds": 1}),
 }
 # Fields of whose absence the engine's default takes care, or that a method makes itself.
 MAKES_ITS_DATABASE = ("TableService/CreateDatabase", "TableService/DropDatabase")
