@@ -363,6 +363,7 @@ enum polarys_code wal_reader_resume(struct wal_reader *reader, uint64_t limit, b
         if (code != POLARYS_OK && code != POLARYS_IO) {
             return fail_at(reader, code, "is followed by bytes that cannot be read", err);
         }
+        reader->has_unread = reader->has_unread || code == POLARYS_IO;
         polarys_error_clear(err);
     }
     return POLARYS_OK;

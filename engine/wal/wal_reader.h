@@ -35,7 +35,8 @@ struct wal_reader {
     uint8_t tag[AEAD_TAG_SIZE];
     uint64_t version_min;
     uint64_t
-        torn_bytes; /* at the place that ended the walk; 0 when nothing of this segment is there */
+        torn_bytes;  /* at the place that ended the walk; 0 when nothing of this segment is there */
+    bool has_unread; /* wal_reader_resume has passed over bytes that could not be read */
 
     /* A window of the file in memory; bytes before `offset` may have been decrypted in place. */
     uint8_t *window;
@@ -74,7 +75,7 @@ NODISCARD enum polarys_code wal_reader_find_evidence(struct wal_reader *reader, 
  * For salvage, after the walk has ended or failed: to the next whole, authentic frame of the segment below `limit` (0: the
  * file's end) that may come later in the chain; wal_reader_next then gives it. What lies between is lost. The chain
  * begins anew there: that the frame is this segment's shows the key, what comes before it does not.
- * REQUIRES: opened with a keyring. Errors: NO_MEMORY; bytes that cannot be read are passed over.
+ * REQUIRES: opened with a keyring. Errors: NO_MEMORY; bytes that cannot be read are passed over, which has_unread tells.
  */
 NODISCARD enum polarys_code wal_reader_resume(struct wal_reader *reader, uint64_t limit,
                                               bool *is_found, struct polarys_error *err);

@@ -182,11 +182,12 @@ static enum polarys_code end_tell(struct log_walk *walk, const struct wal_reader
         return POLARYS_OK;
     }
     bool is_tail = end->offset == 0;
-    if (is_tail && reader->torn_bytes == 0 && place->cause == NULL) {
+    if (is_tail && reader->torn_bytes == 0 && place->cause == NULL && !reader->has_unread) {
         return POLARYS_OK; /* nothing of this segment stands there */
     }
     struct bad_place told = *place;
     told.cause = place->cause != NULL ? place->cause
+                 : reader->has_unread ? "what stands there cannot be read"
                  : is_tail            ? "the last frame is torn or damaged"
                                       : "no whole frame stands there";
     return place_tell(walk, reader, &told, end->version, is_tail);

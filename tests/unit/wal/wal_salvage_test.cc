@@ -206,5 +206,53 @@ TEST_F(WalSalvage, TakesNothingFromACopyOfAFrame)
     EXPECT_EQ(gaps({{1, 2 * block, 2, 2, false}}), found.gaps);
 }
 
+/* Whether the version was given, or lies in a place that was told. */
+bool is_accounted(const salvaged &found, uint64_t version)
+{
+    for (const seen_frame &frame : found.frames) {
+        if (frame.first_version == version) {
+            return true;
+        }
+    }
+    for (const told_gap &gap : found.gaps) {
+        if (gap.first_version <= version && version <= gap.last_version) {
+            return true;
+        }
+    }
+    return false;
+}
+
+TEST_F(WalSalvage, AccountsForEveryVersionWhicheverReadFails)
+{
+    const std::string zeros(block, '\0');
+    write_segment(1, 4);
+    write_segment(5, 8);
+    for (uint64_t bad : {0, 2, 3}) { /* 0: none; in both segments */
+        for (int way = 0; way < 3; way++) {
+            sim_fault_kind kind = way == 0 ? SIM_FAULT_BIT_FLIP : SIM_FAULT_EIO;
+            uint64_t shown = 1;
+            for (uint64_t n = 1; shown > 0 && !HasFailure(); n++) {
+                SCOPED_TRACE("read " + std::to_string(n) + ", bad frame " + std::to_string(bad));
+                salvaged found;
+                struct polarys_error err = {};
+                struct wal_options options = w.settings();
+                struct wal_salvage_visitor visitor = {take_frame, take_gap, &found};
+                way == 2 ? sim_disk_fail_from(w.disk, n, kind) : sim_disk_fail_at(w.disk, n, kind);
+                enum polarys_code code = wal_salvage(&options, &visitor, &found.result, &err);
+                shown = sim_disk_fault_count(w.disk);
+                sim_disk_fail_at(w.disk, 0, kind);
+                EXPECT_TRUE(code == POLARYS_OK || (code == POLARYS_IO && shown > 0)) << err.message;
+                for (uint64_t version = 1; version <= 8 && code == POLARYS_OK; version++) {
+                    EXPECT_TRUE(is_accounted(found, version)) << version;
+                }
+            }
+        }
+        for (uint64_t segment_id : {1, 2}) { /* no frame stands there, and no part of one */
+            ASSERT_TRUE(sim_disk_file_write(w.disk, segment_path(segment_id).c_str(),
+                                            (bad == 0 ? 2 : 3) * block, zeros.data(), block));
+        }
+    }
+}
+
 } // namespace
 } // namespace wal_test
