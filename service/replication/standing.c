@@ -20,8 +20,9 @@ struct standing {
 
     uint64_t fenced_term; /* atomic; 0: not fenced */
 
-    pthread_mutex_t mutex; /* one seal at a time; guards `primary` */
+    pthread_mutex_t mutex; /* one seal at a time; guards what follows */
     char primary[CONFIG_TEXT_MAX];
+    bool is_leaving; /* at the next start it is a follower, whatever is sealed until then */
 };
 
 /* So that the end of the log stays what it is told to be. What could not be made durable is not part of it. */
@@ -101,10 +102,12 @@ static enum polarys_code fence_locked(struct standing *standing, const struct fo
     if (code != POLARYS_OK) {
         return code;
     }
-    role.kind = ROLE_FENCED;
+    role.kind = standing->is_leaving ? ROLE_FOLLOWER : ROLE_FENCED;
     role.step = ROLE_FOLLOWING;
     role.term = seal->term;
-    memcpy(role.follows, seal->primary, sizeof(role.follows));
+    if (!standing->is_leaving || seal->primary[0] != '\0') {
+        memcpy(role.follows, seal->primary, sizeof(role.follows));
+    }
     code = role_write(standing->config->data_dir, &role, err);
     if (code != POLARYS_OK) {
         return code;
@@ -187,6 +190,7 @@ enum polarys_code standing_follow(struct standing *standing, const char *address
         memcpy(role.configured, config->follow, sizeof(role.configured));
         memcpy(role.follows, address, size + 1);
         code = role_write(config->data_dir, &role, err);
+        standing->is_leaving = code == POLARYS_OK;
     }
     (void)pthread_mutex_unlock(&standing->mutex);
     return code == POLARYS_OK ? code : polarys_wrap(err, code, "make this node a replica");

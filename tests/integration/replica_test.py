@@ -9,7 +9,6 @@ that of the node it follows.
 import json
 import os
 import random
-import socket
 import subprocess
 import sys
 import tempfile
@@ -31,18 +30,6 @@ STRONG = common_pb2.Consistency(strong=True)
 LOCAL = common_pb2.Consistency(local=True)
 
 
-def lasting_port():
-    """A free port that no connection of this machine takes for its own end while a node is down."""
-    while True:
-        port = random.SystemRandom().randrange(12000, 30000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
-
-
 class Node(Server):
     """A server with a name of its own; `follow` is the node that it replicates."""
 
@@ -51,7 +38,6 @@ class Node(Server):
                      "--drain-grace", "0ms", "--disk-reserve-bytes", "1MiB"]
         super().__init__(os.path.join(root, name), log, arguments, is_dev=False)
         self.name, self.follow = name, follow
-        self.port, self.admin = lasting_port(), lasting_port()
 
     def command(self):
         return super().command() + (["--follow", self.follow.address] if self.follow else [])

@@ -61,6 +61,7 @@ def run(world, module, chosen):
 COMMON_FAILURES = {"BAD_MESSAGE", "DRAINING", "TOO_MANY_CALLS", "UNAVAILABLE", "CANCELLED", "DEADLINE_EXCEEDED"}
 FAIL_BY_NOTHING_ELSE = {"polarys.v1.AdminService/GetStatus", "polarys.v1.AdminService/GetServerInfo",
                         "polarys.v1.AdminService/Flush", "polarys.v1.ReplicationService/ListSlots",
+                        "polarys.v1.ReplicationService/ListMembers",
                         "grpc.health.v1.Health/Watch",
                         "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
                         "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """polarysd on free loopback ports, in a process that can be killed, for the tests in Python."""
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -24,9 +25,15 @@ from polarys.v1 import table_pb2, table_pb2_grpc  # noqa: E402
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A free port that no connection of this machine takes for its own end while a server is down."""
+    while True:
+        port = random.SystemRandom().randrange(12000, 30000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 class Server:

@@ -354,6 +354,41 @@ def given_up(first):
             next(feed)
 
 
+def handover(first):
+    """A primary hands over to its replica, takes the place back, and the other one is told to follow."""
+    with World(first.scratch, "one", first.record) as one:
+        setup(one)
+        follow = ["--follow", f"127.0.0.1:{one.server.port}",
+                  "--master-key-file", os.path.join(one.server.data_dir, "master.key")]
+        with World(first.scratch, "two", first.record, follow) as two:
+            until(lambda: [each.is_active for each in members(one).members if each.name == "node-two"] == [True], "a member")
+            fails("NOT_PRIMARY", two.admin.Switchover, admin_pb2.SwitchoverRequest(name="node-two"))
+            version = one.put(TABLE, b"handed", "1").version
+            got = one.admin.Switchover(admin_pb2.SwitchoverRequest(name="node-two"), timeout=60)
+            check_header(one, got.header)
+            assert got.term == 2 and got.version >= version, got
+            assert got.primary_address == f"127.0.0.1:{two.server.port}", got
+            assert two.put(TABLE, b"handed", "2").version > got.version
+            until(lambda: role(one) == admin_pb2.NODE_ROLE_REPLICA, "a replica")
+            assert one.get(TABLE, b"handed").value.json == "2"
+            assert one.admin.Promote(admin_pb2.PromoteRequest(), timeout=60).term == 3
+            assert role(two) == admin_pb2.NODE_ROLE_FENCED
+            address = f"127.0.0.1:{one.server.port}"
+            got = two.admin.Demote(admin_pb2.DemoteRequest(primary_address=address), timeout=60)
+            check_header(two, got.header)
+            assert got.term == 3, got
+            until(lambda: role(two) == admin_pb2.NODE_ROLE_REPLICA, "a replica")
+            fails("NOT_PRIMARY", two.admin.Demote, admin_pb2.DemoteRequest(primary_address=address))
+
+
+def role(world):
+    """Of a node that may be starting anew; None while it is."""
+    try:
+        return world.admin.GetStatus(admin_pb2.GetStatusRequest(), wait_for_ready=True, timeout=30).role
+    except grpc.RpcError:
+        return None
+
+
 class Bulk:
     """A bulk stream at the durability of a quorum, a message at a time."""
 
@@ -540,5 +575,5 @@ def pruned(first):
             feed.fails("LOG_PRUNED", metadata={"earliest_segment": None})
 
 
-CASES = [introduction, slots, sealed, large_frames, heartbeats, acknowledged, given_up, quorum, terms, quorum_bulk, refused_tails,
+CASES = [introduction, slots, sealed, large_frames, heartbeats, acknowledged, given_up, quorum, terms, handover, quorum_bulk, refused_tails,
          decoded, decoded_large, pruned]
