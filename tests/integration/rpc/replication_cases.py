@@ -361,7 +361,8 @@ def handover(first):
         follow = ["--follow", f"127.0.0.1:{one.server.port}",
                   "--master-key-file", os.path.join(one.server.data_dir, "master.key")]
         with World(first.scratch, "two", first.record, follow) as two:
-            until(lambda: [each.is_active for each in members(one).members if each.name == "node-two"] == [True], "a member")
+            until(lambda: any(each.name == "node-two" and each.is_active and each.state == 0
+                              for each in members(one).members), "a member")
             fails("NOT_PRIMARY", two.admin.Switchover, admin_pb2.SwitchoverRequest(name="node-two"))
             version = one.put(TABLE, b"handed", "1").version
             got = one.admin.Switchover(admin_pb2.SwitchoverRequest(name="node-two"), timeout=60)
