@@ -191,6 +191,7 @@ static gpr_timespec deadline_get(struct worker *worker)
     if (worker->has_submitted) {
         return gpr_inf_past(GPR_CLOCK_MONOTONIC);
     }
+    worker->is_wait_timed = worker->waiting != NULL;
     if (worker->waiting != NULL) {
         return deadline_in((uint64_t)WORKER_WAIT_MS * TIMING_NS_PER_MS);
     }
@@ -198,6 +199,21 @@ static gpr_timespec deadline_get(struct worker *worker)
     uint64_t most_ns = (uint64_t)WORKER_TICK_MS * TIMING_NS_PER_MS;
     uint64_t left_ns = worker->tick_ns > now_ns ? worker->tick_ns - now_ns : 0;
     return deadline_in(left_ns < most_ns ? left_ns : most_ns);
+}
+
+/*
+ * The deadline once an event was handled. Only a call to the past finds out that the queue is empty; and a call that
+ * began to wait is to be looked at soon, not at the next tick.
+ */
+static gpr_timespec deadline_after(struct worker *worker, gpr_timespec deadline)
+{
+    if (worker->has_submitted) {
+        return gpr_inf_past(GPR_CLOCK_MONOTONIC);
+    }
+    if (worker->waiting == NULL || worker->is_wait_timed) {
+        return deadline;
+    }
+    return gpr_time_min(deadline, deadline_get(worker));
 }
 
 static void between_events(struct worker *worker)
@@ -226,10 +242,7 @@ static void *worker_run(void *context)
         }
         if (event.type == GRPC_OP_COMPLETE) {
             event_fire(event.tag, event.success != 0);
-            /* Only a call to the past finds out that the queue is empty. */
-            if (worker->has_submitted) {
-                deadline = gpr_inf_past(GPR_CLOCK_MONOTONIC);
-            }
+            deadline = deadline_after(worker, deadline);
             if (++events < WORKER_EVENTS_MAX) {
                 continue;
             }

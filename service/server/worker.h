@@ -40,6 +40,7 @@ struct worker {
     struct call *streams; /* with a tick */
     size_t waiting_count;
     bool has_submitted;
+    bool is_wait_timed; /* the worker's sleep is short for the sake of those that wait */
     uint64_t call_number;
     uint64_t tick_ns;
 

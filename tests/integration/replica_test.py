@@ -26,6 +26,7 @@ from polarys.v1 import table_pb2, table_pb2_grpc, transaction_pb2, transaction_p
 
 POLARYS = os.environ.get("POLARYS", os.path.join(BUILD, "polarys"))
 WAIT_SECONDS = 60
+AT_LEAST_SECONDS_MAX = 0.02  # the median; a worker's tick is 0.1 s
 STRONG = common_pb2.Consistency(strong=True)
 LOCAL = common_pb2.Consistency(local=True)
 
@@ -214,6 +215,35 @@ def step_follow(primary, replicas):
         assert status.replica.follows == primary.address and status.replica.connected, status.replica
     assert primary.status().role == admin_pb2.NODE_ROLE_PRIMARY
     print(f"followed: {count:,} documents on {1 + len(replicas)} nodes", flush=True)
+
+
+def token_behind(token, count):
+    """The token of a version that is `count` behind that of the token: see service/rpc/consistency.c."""
+    version = int.from_bytes(token[17:25], "little") + count
+    body = token[:17] + version.to_bytes(8, "little")
+    total = 0x5A
+    for byte in body:
+        total = (total * 31 + byte) & 0xFF
+    return body + bytes([total])
+
+
+def step_waits(primary, replica):
+    """A read that waits for a version goes on when that comes, and not at the next tick of a tenth of a second."""
+    waits = []
+    for i in range(21):
+        token = primary.put(b"fresh", "%d" % i).header.token
+        replica.get(b"fresh", common_pb2.Consistency(at_least=token))
+        request = kv_pb2.GetRequest(table="t", key=b"fresh", consistency=common_pb2.Consistency(at_least=token_behind(token, 1)))
+        call = replica.kv.Get.future(request, timeout=20)
+        time.sleep(0.005)
+        assert not call.done(), "a read of a version that is not there was answered"
+        primary.put(b"fresh", '"next"')
+        begun = time.monotonic()
+        assert call.result().value.json == '"next"'
+        waits.append(time.monotonic() - begun)
+    median = sorted(waits)[len(waits) // 2]
+    assert median < AT_LEAST_SECONDS_MAX, f"reads waited for a version that was there: {waits}"
+    print(f"a read goes on {median * 1000:.1f} ms after the write that it waits for", flush=True)
 
 
 def step_reads(primary, replica):
@@ -429,6 +459,7 @@ def main():
         try:
             step_follow(primary, replicas)
             step_reads(primary, replicas[0])
+            step_waits(primary, replicas[0])
             step_watch(primary, replicas[0])
             step_refused(primary, replicas[1])
             step_metrics(primary, replicas[0])
