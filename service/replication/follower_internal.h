@@ -57,6 +57,7 @@ struct follower {
     struct frame_parts parts;
     struct freshness_mark mark;
     uint64_t session_term;      /* of the node that is followed, as its handshake said */
+    bool is_of_primary;         /* the session is with the primary, not with another replica */
     uint64_t header_segment_id; /* of the last header that was taken in, or the log's own */
     bool is_local_error;        /* the last error is this node's, not the other one's */
     bool has_progress;          /* of the connection: it brought something */

@@ -73,8 +73,10 @@ static enum polarys_code seal_do(struct follower *follower, const struct followe
         return code;
     }
     struct role role = follower->role;
-    /* A term has one primary: whoever claims to be another than the one that is heard is a copy of its store. */
-    bool has_primary = follower->has_progress && follower->session_term == seal->term;
+    /* A term has one primary: whoever claims to be another than the one that is heard is a copy of its store. A replica of a
+     * replica hears none, and moves to it. */
+    bool has_primary =
+        follower->has_progress && follower->is_of_primary && follower->session_term == seal->term;
     bool moves =
         seal->primary[0] != '\0' && strcmp(seal->primary, follower->follows) != 0 && !has_primary;
     role.term = seal->term;

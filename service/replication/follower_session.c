@@ -119,6 +119,7 @@ static enum polarys_code handshake(struct follower *follower,
         return POLARYS_NOT_PRIMARY;
     }
     follower->session_term = header->term;
+    follower->is_of_primary = (*response)->primary_address.len == 0;
     primary_note(follower, &(*response)->primary_address);
     return follower_term_note(follower, header->term, err);
 }
