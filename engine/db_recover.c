@@ -103,6 +103,21 @@ static uint64_t larger(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+/*
+ * Whether the versions before the manifest's origin are this store's. A promotion writes the origin before the log's first
+ * segment of the new term: where that was cut off, a follower is still in the term of its log, and at the log's version.
+ */
+static bool origin_holds(const struct wal_options *wal_options, const struct manifest_state *state,
+                         const struct wal_recovery *recovery)
+{
+    if (state->origin_version == 0) {
+        return false;
+    }
+    return !wal_options->is_follower || recovery->segment_count == 0 ||
+           (recovery->term == state->term &&
+            memcmp(recovery->history_id, state->history_id, HISTORY_ID_SIZE) == 0);
+}
+
 enum polarys_code db_recover(struct polarys_db *db, const struct wal_options *wal_options,
                              const struct manifest_state *state, struct db_log_end *end,
                              struct polarys_error *err)
@@ -122,7 +137,6 @@ enum polarys_code db_recover(struct polarys_db *db, const struct wal_options *wa
     }
     /* The manifest moves on while memtables are flushed: look at it before. */
     uint64_t known = larger(state->flushed_version, state->clean_version);
-    known = larger(known, state->origin_version == 0 ? 0 : state->origin_version - 1);
     struct replay replay = {
         .db = db, .flushed_version = state->flushed_version, .last_time_ms = end->last_time_ms};
     struct wal_visitor visitor = {.frame = replay_frame, .context = &replay};
@@ -130,6 +144,9 @@ enum polarys_code db_recover(struct polarys_db *db, const struct wal_options *wa
     code = wal_recover(wal_options, replay.flushed_version, &visitor, &recovery, err);
     if (code != POLARYS_OK) {
         return polarys_wrap(err, code, "recover the log");
+    }
+    if (origin_holds(wal_options, state, &recovery)) {
+        known = larger(known, state->origin_version - 1);
     }
     end->recovery = recovery;
     end->position = recovery.end;

@@ -268,6 +268,53 @@ TEST_F(Replica, IsPromotedAndGoesOnUnderANewTerm)
     EXPECT_EQ("1", again.get("t", "mine"));
 }
 
+/* The power fails in each call of a promotion in turn: what is left is one of both, whole. */
+TEST_F(Replica, IsWhereItsLogIsAfterAPromotionThatWasCutOff)
+{
+    uint64_t term = polarys_db_term(primary.db);
+    write_some(0, 20);
+    {
+        auto follower = follow();
+        send(*follower);
+        sync(*follower);
+        ASSERT_EQ(POLARYS_OK, follower->close()) << follower->error.message;
+    }
+    uint64_t version = polarys_db_version(primary.db);
+    auto contents = primary.contents("t");
+    ASSERT_EQ(POLARYS_OK, primary.close()) << primary.error.message;
+    sim_disk_settle(w.disk);
+    int old_count = 0;
+    bool is_done = false;
+    for (uint64_t n = 1; !is_done && n < 1000; n++) {
+        for (int policy = 0; policy < SIM_CRASH_POLICY_COUNT; policy++) {
+            world copy(n, sim_disk_clone(w.disk, n * 7 + 1));
+            store before(copy, w.options());
+            before.options = copy.options();
+            before.options.is_follower = true;
+            before.dir = follower_dir;
+            ASSERT_EQ(POLARYS_OK, before.open()) << before.error.message;
+            sim_disk_crash_at(copy.disk, n);
+            polarys_code promoted = polarys_replica_promote(before.db, 0, &before.error);
+            is_done = !sim_disk_is_dead(copy.disk);
+            before.crash(static_cast<sim_crash_policy>(policy));
+
+            store after(copy, before.options);
+            after.dir = follower_dir;
+            ASSERT_EQ(POLARYS_OK, after.open()) << after.error.message << ", call " << n;
+            bool is_old = polarys_db_term(after.db) == term;
+            EXPECT_TRUE(!is_old || promoted != POLARYS_OK) << "call " << n;
+            EXPECT_EQ(is_old ? version : version + (UINT64_C(1) << 32),
+                      polarys_db_version(after.db))
+                << "call " << n << ", policy " << policy;
+            EXPECT_EQ(contents, after.contents("t"));
+            old_count += is_old && policy == SIM_CRASH_KEEP_ALL ? 1 : 0;
+            EXPECT_EQ(POLARYS_OK, after.close()) << after.error.message;
+        }
+    }
+    EXPECT_TRUE(is_done);
+    EXPECT_GT(old_count, 1);
+}
+
 TEST_F(Replica, WatchesComeToRestAfterAPromotion)
 {
     auto follower = follow();
