@@ -3,8 +3,8 @@
  * Becoming a primary. Who asks waits; the tail's thread, which alone takes in the log, does it between two
  * connections.
  *
- * Order: the terms before are sealed (follower_elect.c), the store is promoted, then the file of the role says so. A
- * crash between the two leaves a follower whose promotion nobody was told of.
+ * Order: the terms before are sealed (follower_elect.c), the store is promoted, then the file of the role says so, then others
+ * see it. A crash between the first two leaves a follower whose promotion nobody was told of.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -43,6 +43,23 @@ void follower_promotion_refuse(struct follower *follower)
     }
 }
 
+static enum polarys_code role_promote(struct follower *follower, uint64_t term,
+                                      struct polarys_error *err)
+{
+    follower->role.kind = ROLE_PRIMARY;
+    /* By whom the setting names it is known, at the next start, whether that has changed since. */
+    memcpy(follower->role.follows, follower->config->follow, sizeof(follower->role.follows));
+    follower->role.is_told = false;
+    follower->role.step = ROLE_FOLLOWING;
+    follower->role.term = term;
+    enum polarys_code code = role_write(follower->config->data_dir, &follower->role, err);
+    return code == POLARYS_OK
+               ? code
+               : polarys_wrap(err, code,
+                              "this node is the primary now, but after a restart it would follow "
+                              "again");
+}
+
 static enum polarys_code store_promote(struct follower *follower, uint64_t term,
                                        struct polarys_error *err)
 {
@@ -52,16 +69,12 @@ static enum polarys_code store_promote(struct follower *follower, uint64_t term,
         follower->is_local_error = true;
         return code;
     }
+    /* From the state on a higher term may fence this node, and writes the file too: it must not be overwritten. */
+    code = role_promote(follower, term, err);
     if (follower->promoted != NULL) {
         follower->promoted(follower->context);
     }
     follower_state_set(follower, FOLLOWER_PROMOTED);
-    follower->role.kind = ROLE_PRIMARY;
-    /* By whom the setting names it is known, at the next start, whether that has changed since. */
-    memcpy(follower->role.follows, follower->config->follow, sizeof(follower->role.follows));
-    follower->role.is_told = false;
-    follower->role.step = ROLE_FOLLOWING;
-    follower->role.term = term;
     promotion.term = term;
     (void)pthread_mutex_lock(&follower->mutex);
     promotion.lost_versions = follower->end_version > promotion.last_version
@@ -74,12 +87,7 @@ static enum polarys_code store_promote(struct follower *follower, uint64_t term,
                 "promoted on request: primary of term %" PRIu64 ", after version %" PRIu64 "%s",
                 term, promotion.last_version,
                 promotion.lost_versions > 0 ? "; commits of the old primary are lost" : "");
-    code = role_write(follower->config->data_dir, &follower->role, err);
-    return code == POLARYS_OK
-               ? code
-               : polarys_wrap(err, code,
-                              "this node is the primary now, but after a restart it would follow "
-                              "again");
+    return code;
 }
 
 bool follower_promotion_run(struct follower *follower)

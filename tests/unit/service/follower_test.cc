@@ -201,6 +201,36 @@ TEST_F(FollowerTest, DoesNotFollowATermBelowTheHighestSeen)
     EXPECT_EQ(std::count(primary_->calls.begin(), primary_->calls.end(), "TailLog"), 0);
 }
 
+/* A term has one primary, but who hears another replica does not hear it. */
+TEST_F(FollowerTest, MovesToThePrimaryOfItsTermUnlessItHearsIt)
+{
+    follower_seal seal = {};
+    follower_seal_result result;
+    polarys_error err = {};
+    seal.term = 3;
+    snprintf(seal.primary, sizeof(seal.primary), "127.0.0.1:9");
+    primary_->header_term = 3;
+    node_->Start();
+    CatchUp();
+    ASSERT_EQ(follower_seal_term(node_->following, &seal, &result, &err), POLARYS_OK);
+    EXPECT_STREQ(Status().follows, "127.0.0.1:1") << "it hears the primary of term 3";
+
+    int tails;
+    {
+        std::lock_guard<std::mutex> lock(primary_->mutex);
+        primary_->is_primary = false;
+        tails = primary_->tail_count;
+    }
+    primary_->Break();
+    ASSERT_TRUE(primary_->WaitTails(tails + 1));
+    Fill(1);
+    CatchUp();
+    ASSERT_EQ(follower_seal_term(node_->following, &seal, &result, &err), POLARYS_OK)
+        << err.message;
+    EXPECT_STREQ(Status().follows, "127.0.0.1:9");
+    EXPECT_EQ(result.highest_term, 3u);
+}
+
 TEST_F(FollowerTest, KnowsWhatTheQuorumHolds)
 {
     {
@@ -337,6 +367,27 @@ TEST_F(FollowerTest, BecomesAPrimaryThatTakesWritesAndStaysOne)
     EXPECT_FALSE(node_->is_follower) << "the old primary is there again, at a lower term";
     EXPECT_EQ(Get(node_->db, "t", "new"), "2");
     EXPECT_EQ(Get(node_->db, "t", "k3"), Get(primary_->db, "t", "k3"));
+}
+
+/* From then on a seal of a higher term writes the file too. */
+TEST_F(FollowerTest, SaysInItsFileThatItIsThePrimaryBeforeOthersSeeIt)
+{
+    role seen = {};
+    bool was_following = false;
+    polarys_error err = {};
+    follower_promotion promotion;
+    node_->promoted = [&] {
+        polarys_error ignored = {};
+        EXPECT_EQ(role_read(node_->settings.data_dir, &seen, &ignored), POLARYS_OK);
+        was_following = follower_is_following(node_->following);
+    };
+    node_->Start();
+    CatchUp();
+    ASSERT_EQ(follower_promote(node_->following, 0, false, &promotion, &err), POLARYS_OK)
+        << err.message;
+    EXPECT_TRUE(was_following);
+    EXPECT_EQ(seen.kind, ROLE_PRIMARY);
+    EXPECT_EQ(seen.term, promotion.term);
 }
 
 TEST_F(FollowerTest, IsPromotedWithKnownLossOnlyWhenThatIsAllowed)

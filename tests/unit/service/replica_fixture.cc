@@ -152,6 +152,10 @@ polarys_code Unary(peer *base, const peer_call *call, proto_arena *arena, void *
         std::string keyring = FileRead(primary->data_dir + "/keyring");
         answer.header = &header.message;
         answer.keyring = Binary(keyring);
+        std::string other = "127.0.0.1:2";
+        if (!primary->is_primary) {
+            answer.primary_address = Binary(other);
+        }
         return Deliver(&answer.base, arena, response, err);
     }
     if (primary->calls.back() == "CreateSlot") {

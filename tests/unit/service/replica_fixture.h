@@ -79,7 +79,7 @@ class Primary {
     std::function<void(std::string *)> tamper; /* each frame */
     uint64_t header_term = 0;                  /* of answers; 0: the store's */
     uint64_t stable_version = 0;
-    bool is_primary = true;
+    bool is_primary = true;   /* or another replica, whose primary is at 127.0.0.1:2 */
     uint64_t sealed_term = 0; /* by SealTerm */
 
     /* What was done to it. */
@@ -124,6 +124,7 @@ class Node {
     role known = {};
     bool is_follower = false;
     Ended ended;
+    std::function<void()> promoted; /* as the server begins its term */
     polarys_error error = {};
 };
 

@@ -181,8 +181,16 @@ void Node::Start()
     options.db = db;
     options.open = FakeOpen;
     options.role = known;
-    options.ended = Ended::Call;
-    options.context = &ended;
+    options.promoted = [](void *context) {
+        auto *node = static_cast<Node *>(context);
+        if (node->promoted) {
+            node->promoted();
+        }
+    };
+    options.ended = [](void *context, follower_end end) {
+        Ended::Call(&static_cast<Node *>(context)->ended, end);
+    };
+    options.context = this;
     ASSERT_EQ(follower_create(&options, &following, &error), POLARYS_OK);
     ASSERT_EQ(follower_start(following, 7480, &error), POLARYS_OK) << error.message;
 }
