@@ -82,9 +82,13 @@ endif
 KINDS := model crash fault tamper sim regress compat history integration
 KINDS_OF_CLIENT := history integration
 kind_client = $(if $(filter $(1),$(KINDS_OF_CLIENT)),$(2))
+# The simulated group uses the parts of the server that count acknowledgements.
+KINDS_OF_SERVICE := sim
+kind_service = $(if $(filter $(1),$(KINDS_OF_SERVICE)),$(2))
 kind_supports = $(call supports,$(LAYERS) $(call kind_client,$(1),client))
-kind_archives = $(call kind_supports,$(1)) $(call kind_client,$(1),$(LIBPOLARYS_A)) $(LIBPOLARYSDB_A)
-kind_libraries = $(call kind_client,$(1),$(CLIENT_LIBS)) $(ENGINE_LIBS)
+kind_archives = $(call kind_supports,$(1)) $(call kind_client,$(1),$(LIBPOLARYS_A)) $(call \
+	kind_service,$(1),$(SERVICE_A)) $(LIBPOLARYSDB_A) $(call kind_service,$(1),$(PROTO_API_A))
+kind_libraries = $(call kind_client,$(1),$(CLIENT_LIBS)) $(call kind_service,$(1),$(SERVICE_LIBS)) $(ENGINE_LIBS)
 define kind
 KINDS_FOUND += $(1)
 $(call test_program,check-$(1),$(call sources_in,tests/$(1)),$(call kind_archives,$(1)),$(call kind_libraries,$(1)))
