@@ -301,12 +301,28 @@ struct promotion {
     const struct db_promotion *order;
 };
 
+/*
+ * How far the versions of a term are beyond the last of the term that the log is of. Two nodes that are promoted from one log,
+ * neither of which knows of the other, have different terms, and so no version in common.
+ */
+static uint64_t version_jump(uint64_t log_term, uint64_t term)
+{
+    uint64_t terms = term > log_term ? term - log_term : 1;
+    terms = terms < DB_TERMS_JUMPED_MAX ? terms : DB_TERMS_JUMPED_MAX;
+    return terms * DB_VERSION_JUMP_PROMOTION;
+}
+
 /* In the log role: nobody reads the origin but through the pointer. */
 static enum polarys_code promote_do(void *context, struct polarys_error *err)
 {
     const struct promotion *promotion = context;
     struct polarys_db *db = promotion->db;
-    uint64_t last_version = commit_published_version(db->commit) + DB_VERSION_JUMP_PROMOTION;
+    uint64_t last_version = commit_published_version(db->commit);
+    /* The log may end with a term in which nothing was written. */
+    if (wal_version_min(db->wal) > last_version + 1) {
+        last_version = wal_version_min(db->wal) - 1;
+    }
+    last_version += version_jump(polarys_db_term(db), promotion->order->term);
     struct db_origin *origin = calloc(1, sizeof(*origin));
     if (origin == NULL) {
         return polarys_fail(err, POLARYS_NO_MEMORY, "no memory for a promotion");

@@ -104,18 +104,16 @@ static uint64_t larger(uint64_t a, uint64_t b)
 }
 
 /*
- * Whether the versions before the manifest's origin are this store's. A promotion writes the origin before the log's first
- * segment of the new term: where that was cut off, a follower is still in the term of its log, and at the log's version.
+ * The last version that was left out before the log goes on, where no frame shows it. A promotion writes the origin into the
+ * manifest before the log's first segment of the new term: where that was cut off, a follower is still where its log is.
  */
-static bool origin_holds(const struct wal_options *wal_options, const struct manifest_state *state,
-                         const struct wal_recovery *recovery)
+static uint64_t version_left_out(const struct wal_options *wal_options,
+                                 const struct manifest_state *state,
+                                 const struct wal_recovery *recovery)
 {
-    if (state->origin_version == 0) {
-        return false;
-    }
-    return !wal_options->is_follower || recovery->segment_count == 0 ||
-           (recovery->term == state->term &&
-            memcmp(recovery->history_id, state->history_id, HISTORY_ID_SIZE) == 0);
+    bool is_by_log = wal_options->is_follower && recovery->segment_count > 0;
+    uint64_t next = is_by_log ? recovery->first_version : state->origin_version;
+    return next == 0 ? 0 : next - 1;
 }
 
 enum polarys_code db_recover(struct polarys_db *db, const struct wal_options *wal_options,
@@ -145,9 +143,7 @@ enum polarys_code db_recover(struct polarys_db *db, const struct wal_options *wa
     if (code != POLARYS_OK) {
         return polarys_wrap(err, code, "recover the log");
     }
-    if (origin_holds(wal_options, state, &recovery)) {
-        known = larger(known, state->origin_version - 1);
-    }
+    known = larger(known, version_left_out(wal_options, state, &recovery));
     end->recovery = recovery;
     end->position = recovery.end;
     end->last_version = larger(known, recovery.last_version);

@@ -36,7 +36,9 @@ enum {
 };
 
 /* Versions skipped by a promotion: the old primary may go on numbering for a while. */
-#define DB_VERSION_JUMP_PROMOTION (UINT64_C(1) << 32)
+#define DB_VERSION_JUMP_PROMOTION (UINT64_C(1) << 32) /* for each term that is passed */
+#define DB_TERMS_JUMPED_MAX                                                                        \
+    (UINT64_C(1) << 16) /* so that no term given by hand uses up all versions */
 #define DB_TICK_NS UINT64_C(250000000)
 #define DB_DISK_CHECK_NS UINT64_C(1000000000)
 #define DB_SWEEP_NS UINT64_C(1000000000)

@@ -68,7 +68,7 @@ POLARYS_API NODISCARD enum polarys_code polarys_replica_sync(struct polarys_db *
 
 /*
  * Makes the follower a primary of `term`, which has to be above that of its log (0: the next one): a new history
- * begins 2^32 versions on. The caller sees to it that no other primary goes on. Errors: BAD_ARGUMENT, IO, DISK_LOW,
+ * begins 2^32 versions on for each term that is passed (65,536 at most). The caller sees to it that no other primary goes on. Errors: BAD_ARGUMENT, IO, DISK_LOW,
  * those of polarys_replica_sync; after IO the store has to be opened again.
  */
 POLARYS_API NODISCARD enum polarys_code polarys_replica_promote(struct polarys_db *db,

@@ -378,9 +378,11 @@ static void state_take(struct salvage *salvage, const struct manifest_state *sta
 {
     uint64_t known = larger(state->flushed_version, state->is_clean ? state->clean_version : 0);
     uint64_t origin = state->origin_version;
-    if (origin > known + 1 && (origin - 1 - known == DB_VERSION_JUMP ||
-                               origin - 1 - known == DB_VERSION_JUMP_PROMOTION)) {
-        known = origin - 1; /* versions that were left out when the store was opened */
+    uint64_t left_out = origin > known + 1 ? origin - 1 - known : 0;
+    if (left_out == DB_VERSION_JUMP ||
+        (left_out % DB_VERSION_JUMP_PROMOTION == 0 &&
+         left_out / DB_VERSION_JUMP_PROMOTION <= DB_TERMS_JUMPED_MAX)) {
+        known += left_out; /* when the store was opened, or promoted */
     }
     salvage->has_manifest = true;
     salvage->needed_from = known;

@@ -101,8 +101,9 @@ struct wal_visitor {
 struct wal_recovery {
     uint64_t segment_count;
     uint64_t frame_count;
-    uint64_t last_version; /* of the last good frame that was read; 0 when none was */
-    uint64_t term;         /* of the newest segment; 0 when there is none */
+    uint64_t last_version;  /* of the last good frame that was read; 0 when none was */
+    uint64_t term;          /* of the newest segment; 0 when there is none */
+    uint64_t first_version; /* from which on its frames go; 0 when there is none */
     uint8_t history_id[HISTORY_ID_SIZE];
     struct wal_position end;
     uint32_t ordinal_next; /* of a frame at `end` */

@@ -25,6 +25,11 @@ const uint8_t *wal_history_id(const struct wal *wal)
     return wal->history_id;
 }
 
+uint64_t wal_version_min(const struct wal *wal)
+{
+    return wal->version_min;
+}
+
 /* Opens the newest segment for writing, and takes over what its header says. */
 static enum polarys_code newest_open(struct wal *wal, const struct wal_recovery *recovery,
                                      struct polarys_error *err)

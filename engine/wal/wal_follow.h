@@ -70,6 +70,8 @@ NODISCARD enum polarys_code wal_follow_promote(struct wal *wal, uint64_t first_v
 /* The term and history of the newest segment; term 0 before the first. The appending thread only. */
 uint64_t wal_term(const struct wal *wal);
 const uint8_t *wal_history_id(const struct wal *wal);
+/* The smallest version that the next frame may have: a segment without frames says from which on they go. */
+uint64_t wal_version_min(const struct wal *wal);
 
 #ifdef __cplusplus
 }

@@ -238,6 +238,7 @@ static enum polarys_code segment_recover(const struct wal_walk *walk, const stru
     }
     if (code == POLARYS_OK && is_newest) {
         recovery->term = reader.header.term;
+        recovery->first_version = reader.header.first_version;
         memcpy(recovery->history_id, reader.header.history_id, HISTORY_ID_SIZE);
         recovery->end.segment_id = segment_id;
         recovery->end.offset = reader.offset;

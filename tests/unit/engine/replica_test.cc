@@ -47,11 +47,11 @@ class Replica : public ::testing::Test {
         return follower;
     }
 
-    std::string read(uint64_t segment_id)
+    std::string read(uint64_t segment_id, const char *dir = primary_dir)
     {
         char name[VFS_NAME_MAX];
         wal_segment_name(segment_id, name);
-        std::string path = std::string(primary_dir) + "/wal/" + name;
+        std::string path = std::string(dir) + "/wal/" + name;
         vfs_file *file = nullptr;
         uint64_t size = 0;
         std::string bytes;
@@ -313,6 +313,77 @@ TEST_F(Replica, IsWhereItsLogIsAfterAPromotionThatWasCutOff)
     }
     EXPECT_TRUE(is_done);
     EXPECT_GT(old_count, 1);
+}
+
+/* Each is promoted where the other can't be reached: what one of them wrote is set aside later, but was told to a client. */
+TEST_F(Replica, TwoThatArePromotedFromOneLogGiveNoVersionTwice)
+{
+    uint64_t version = 0;
+    ASSERT_EQ(POLARYS_OK, polarys_db_checkpoint(primary.db, "/other", &version, &primary.error));
+    auto first = follow();
+    store second(w, follower_options());
+    second.dir = "/other";
+    ASSERT_EQ(POLARYS_OK, second.open()) << second.error.message;
+    uint64_t term = polarys_db_term(primary.db);
+    ASSERT_EQ(POLARYS_OK, polarys_replica_promote(first->db, term + 1, &first->error));
+    ASSERT_EQ(POLARYS_OK, polarys_replica_promote(second.db, term + 2, &second.error));
+    ASSERT_EQ(POLARYS_OK, first->put("t", "mine", "1")) << first->error.message;
+    ASSERT_EQ(POLARYS_OK, second.put("t", "mine", "2")) << second.error.message;
+    EXPECT_EQ(first->result.version + (UINT64_C(1) << 32), second.result.version);
+}
+
+/* Of that term only the header of a segment is known, from the one that was promoted to it and wrote nothing before it was asked. */
+TEST_F(Replica, GoesOnBeyondATermInWhichNothingWasWritten)
+{
+    uint64_t version = 0;
+    ASSERT_EQ(POLARYS_OK, polarys_db_checkpoint(primary.db, "/other", &version, &primary.error));
+    auto first = follow();
+    store second(w, follower_options());
+    second.dir = "/other";
+    ASSERT_EQ(POLARYS_OK, second.open()) << second.error.message;
+    uint64_t term = polarys_db_term(primary.db);
+    ASSERT_EQ(POLARYS_OK, polarys_replica_promote(first->db, term + 5, &first->error));
+    polarys_log_position at;
+    polarys_log_position_get(first->db, &at);
+    ASSERT_EQ(uint64_t{WAL_SEGMENT_HEADER_SIZE}, at.offset);
+    std::string header = read(at.segment_id, follower_dir).substr(0, WAL_SEGMENT_HEADER_SIZE);
+    ASSERT_EQ(POLARYS_OK, polarys_replica_segment(second.db, bytes_of(header), &second.error))
+        << second.error.message;
+    ASSERT_EQ(POLARYS_OK, polarys_replica_promote(second.db, 0, &second.error));
+    ASSERT_EQ(POLARYS_OK, first->put("t", "mine", "1")) << first->error.message;
+    ASSERT_EQ(POLARYS_OK, second.put("t", "mine", "2")) << second.error.message;
+    EXPECT_EQ(first->result.version + (UINT64_C(1) << 32), second.result.version);
+}
+
+TEST_F(Replica, ShowsNoOlderVersionAfterAPromotionThatWasCutOff)
+{
+    uint64_t shown;
+    write_some(0, 20);
+    {
+        auto follower = follow();
+        send(*follower);
+        sim_disk_settle(w.disk);
+        ASSERT_EQ(POLARYS_OK, polarys_replica_promote(follower->db, 0, &follower->error));
+        shown = polarys_db_version(follower->db);
+        follower->crash(SIM_CRASH_DROP_ALL);
+    }
+    ASSERT_EQ(POLARYS_IO, primary.close()) << "the disk is the same";
+    for (int i = 0; i < 2; i++) {
+        /* Nobody was told of the promotion: it goes on as a follower, and is to be promoted again. */
+        auto follower = follow();
+        EXPECT_EQ(shown, polarys_db_version(follower->db));
+        sim_disk_crash_at(w.disk, 5);
+        EXPECT_EQ(POLARYS_IO, polarys_replica_promote(follower->db, 0, &follower->error));
+        follower->crash(SIM_CRASH_KEEP_ALL);
+    }
+}
+
+TEST_F(Replica, ATermFarAwayLeavesVersionsForOthers)
+{
+    auto follower = follow();
+    ASSERT_EQ(POLARYS_OK, polarys_replica_promote(follower->db, UINT64_MAX, &follower->error));
+    ASSERT_EQ(POLARYS_OK, follower->put("t", "mine", "1")) << follower->error.message;
+    EXPECT_LT(follower->result.version, UINT64_C(1) << 49);
 }
 
 TEST_F(Replica, WatchesComeToRestAfterAPromotion)
