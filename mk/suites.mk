@@ -27,9 +27,7 @@ ASAN_PROGRAMS := $(UNIT_PROGRAMS) $(filter $(ASAN_KINDS:%=check-%),$(KIND_PROGRA
 # The server for the scripts in tests/integration, which run against it too.
 ASAN_SERVER = $(if $(INTEGRATION_SCRIPTS),$(patsubst $(BUILD)/%,$(BUILD_ASAN)/%,$(POLARYSD) $(POLARYS)))
 TSAN_PROGRAMS := $(filter $(CONCURRENT:%=unit-%),$(UNIT_PROGRAMS))
-# Kinds that run for long belong to test-long only.
-LONG_KINDS := sim
-SHORT_PROGRAMS := $(UNIT_PROGRAMS) $(filter-out $(LONG_KINDS:%=check-%),$(KIND_PROGRAMS))
+SHORT_PROGRAMS := $(UNIT_PROGRAMS) $(KIND_PROGRAMS)
 
 # Scripts against the real server, and those that judge what its clients saw.
 INTEGRATION_SCRIPTS := $(sort $(wildcard tests/integration/*_test.py tests/integration/*_test.sh \

@@ -27,7 +27,7 @@ namespace group_sim {
 
 /* The file `role`: service/replication/role.h. */
 struct role_file {
-    char kind = 'f'; /* f(ollower), p(rimary), x: fenced */
+    char kind = 'f';  /* f(ollower), p(rimary), x: fenced */
     uint64_t dir = 0; /* of the store; 0: a copy has to be fetched */
     uint64_t next_dir = 1;
     int follows = 0;
@@ -55,6 +55,7 @@ struct handshake_request {
     uint64_t highest_term;
     polarys_log_position position;
     bool is_catch_up;
+    bool is_from_end; /* of the log as it is now: an archive that begins */
 };
 
 struct seal_request {
@@ -92,8 +93,8 @@ class node {
     node &operator=(const node &) = delete;
 
     /* ---- life: node_life.cc ---- */
-    void make_first();  /* the store and its table */
-    void make_other();  /* will fetch a copy */
+    void make_first(); /* the store and its table */
+    void make_other(); /* will fetch a copy */
     void start();
     /* A node without a store is told whom to copy. */
     void start_following(int follows);
@@ -138,7 +139,8 @@ class node {
     void on_refused(uint64_t session, polarys_code code);
     void on_accepted(uint64_t session, uint64_t term);
     void on_tail(const tail_message &message);
-    void on_ack(uint64_t session, const polarys_log_position &durable, uint64_t applied, uint64_t term);
+    void on_ack(uint64_t session, const polarys_log_position &durable, uint64_t applied,
+                uint64_t term);
     void on_stream_cut(uint64_t session);
     void on_copy_asked(int from, uint64_t session, uint64_t highest_term);
     void on_copy(uint64_t session, const copied_files &files);

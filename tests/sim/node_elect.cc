@@ -26,7 +26,8 @@ bool is_more_advanced(uint64_t term, const polarys_log_position &end, uint64_t t
     if (term != than_term) {
         return term > than_term;
     }
-    return end.segment_id != than.segment_id ? end.segment_id > than.segment_id : end.offset > than.offset;
+    return end.segment_id != than.segment_id ? end.segment_id > than.segment_id
+                                             : end.offset > than.offset;
 }
 
 } // namespace
@@ -69,7 +70,8 @@ void node::on_seal(const seal_request &request)
     answer.log_term = log_term;
     bool is_here = request.primary < 0 || request.primary == role.follows;
     bool is_above = request.is_candidate ? request.term > highest : request.term >= highest;
-    bool is_news = request.term > highest || (request.term == highest && !is_here && (is_follower || is_fenced()));
+    bool is_news = request.term > highest ||
+                   (request.term == highest && !is_here && (is_follower || is_fenced()));
     if (w.planted == plant::skipped_term_check) {
         is_above = true;
     }
@@ -127,7 +129,8 @@ void node::on_seal_answer(const seal_answer &answer)
         return;
     }
     if (answer.is_refused) {
-        vote.refused_below = answer.highest_term > vote.refused_below ? answer.highest_term : vote.refused_below;
+        vote.refused_below =
+            answer.highest_term > vote.refused_below ? answer.highest_term : vote.refused_below;
     } else {
         vote.answers[answer.from] = answer;
     }

@@ -17,7 +17,8 @@ constexpr uint64_t heartbeat = 30 * ms;
 
 bool has_reached(const polarys_log_position &at, const polarys_log_position &end)
 {
-    return at.segment_id != end.segment_id ? at.segment_id > end.segment_id : at.offset >= end.offset;
+    return at.segment_id != end.segment_id ? at.segment_id > end.segment_id
+                                           : at.offset >= end.offset;
 }
 
 } // namespace
@@ -76,7 +77,8 @@ void node::on_refused(uint64_t of, polarys_code code)
         (code == POLARYS_LOG_PRUNED || code == POLARYS_HISTORY_DIVERGED)) {
         /* boot_store_reject: the store is set aside, and a copy fetched. */
         role.dir = 0;
-        w.figures.add(code == POLARYS_LOG_PRUNED ? "stores whose log was pruned" : "stores set aside");
+        w.figures.add(code == POLARYS_LOG_PRUNED ? "stores whose log was pruned"
+                                                 : "stores set aside");
         if (role_write()) {
             stop(false);
             start();
@@ -136,6 +138,11 @@ bool node::piece_take(const piece &taken)
     polarys_code code = polarys_replica_frame(db, slice_of(parts), &err);
     parts.clear();
     if (code != POLARYS_OK) {
+        polarys_log_position at;
+        polarys_log_position_get(db, &at);
+        w.trace("%s is at %llu:%llu, the frame at %llu:%llu", name.c_str(),
+                (unsigned long long)at.segment_id, (unsigned long long)at.offset,
+                (unsigned long long)taken.segment_id, (unsigned long long)taken.offset);
         failed("take in a frame", code);
     }
     return code == POLARYS_OK;
@@ -148,9 +155,16 @@ void node::on_tail(const tail_message &message)
     }
     heard_at = w.now();
     uint64_t of = session;
+    if (!message.pieces.empty()) {
+        w.trace("%s takes %zu pieces of session %llu from %llu:%llu", name.c_str(),
+                message.pieces.size(), (unsigned long long)of,
+                (unsigned long long)message.pieces[0].segment_id,
+                (unsigned long long)message.pieces[0].offset);
+    }
     size_t count = message.pieces.size();
-    bool is_dropped = w.planted == plant::dropped_frame && count > 0 && message.pieces.back().offset != 0 &&
-                      !message.pieces.back().is_continued && parts.empty() && w.chance(10);
+    bool is_dropped = w.planted == plant::dropped_frame && count > 0 &&
+                      message.pieces.back().offset != 0 && !message.pieces.back().is_continued &&
+                      parts.empty() && w.chance(20);
     for (size_t i = 0; i < count - (is_dropped ? 1 : 0); i++) {
         if (!piece_take(message.pieces[i])) {
             return;
@@ -175,22 +189,16 @@ void node::on_tail(const tail_message &message)
     }
     uint64_t applied = polarys_db_version(db);
     uint64_t term = session_term;
-    if (is_dropped) {
-        durable = message.end;
-        applied = message.end.version;
-    }
     int to = vote.phase == election::CATCHING_UP ? vote.best.from : role.follows;
     uint64_t delay = busy_until > w.now() ? busy_until - w.now() : 0;
     w.after(id, delay, [to, of, durable, applied, term](node &self) {
         if (self.session == of) {
-            (void)self.w.stream(self.id, to, &self.ack_arrival, [of, durable, applied, term](node &server) {
-                server.on_ack(of, durable, applied, term);
-            });
+            (void)self.w.stream(self.id, to, &self.ack_arrival,
+                                [of, durable, applied, term](node &server) {
+                                    server.on_ack(of, durable, applied, term);
+                                });
         }
     });
-    if (is_dropped) {
-        session_end(); /* it goes on behind it, as far as the other one knows */
-    }
 }
 
 void node::on_stream_cut(uint64_t of)
@@ -218,17 +226,21 @@ void node::on_handshake(const handshake_request &request)
     }
     auto tail = std::make_unique<served>();
     *tail = {request.from, of, nullptr, nullptr, nullptr, 0, 0, w.now()};
+    polarys_log_position from = request.position;
+    if (request.is_from_end) {
+        polarys_log_durable_position(db, &from);
+    }
     if (code == POLARYS_OK) {
-        code = polarys_log_reader_open(db, &request.position, &tail->reader, &err);
+        code = polarys_log_reader_open(db, &from, &tail->reader, &err);
     }
     bool is_archive = request.from == archive_id;
     std::string who = is_archive ? "archive" : "n" + std::to_string(request.from);
     if (code == POLARYS_OK && is_primary() && !request.is_catch_up) {
         polarys_slot_info info = {};
         auto kind = is_archive ? POLARYS_SLOT_ARCHIVE : POLARYS_SLOT_REPLICA;
-        code = polarys_slot_create(db, who.c_str(), kind, 0, &request.position, &info, &err);
+        code = polarys_slot_create(db, who.c_str(), kind, 0, &from, &info, &err);
         if (code == POLARYS_OK) {
-            code = polarys_slot_attach(db, who.c_str(), &request.position, &tail->slot, &err);
+            code = polarys_slot_attach(db, who.c_str(), &from, &tail->slot, &err);
         }
     }
     if (code == POLARYS_OK) {
@@ -251,7 +263,8 @@ void node::on_handshake(const handshake_request &request)
     }
     polarys_log_reader_close(tail->reader);
     polarys_slot_detach(tail->slot);
-    if (code != POLARYS_NOT_PRIMARY && code != POLARYS_LOG_PRUNED && code != POLARYS_HISTORY_DIVERGED) {
+    if (code != POLARYS_NOT_PRIMARY && code != POLARYS_LOG_PRUNED &&
+        code != POLARYS_HISTORY_DIVERGED) {
         failed("give its log", code);
     }
     if (is_archive) {
@@ -316,9 +329,10 @@ void node::pump(served *tail)
         }
         if (has_part) {
             bytes += part.bytes.size;
-            message.pieces.push_back({part.segment_id, part.offset,
-                                      std::string(reinterpret_cast<const char *>(part.bytes.data), part.bytes.size),
-                                      part.is_continued});
+            message.pieces.push_back(
+                {part.segment_id, part.offset,
+                 std::string(reinterpret_cast<const char *>(part.bytes.data), part.bytes.size),
+                 part.is_continued});
         }
     }
     if (message.pieces.empty() && now - tail->last_sent < heartbeat) {
@@ -330,10 +344,13 @@ void node::pump(served *tail)
     tail->last_sent = now;
     tail->in_flight++;
     int from = id;
-    bool is_sent = w.stream(id, tail->to, &tail->last_arrival, [message](node &follower) { follower.on_tail(message); });
+    bool is_sent = w.stream(id, tail->to, &tail->last_arrival,
+                            [message](node &follower) { follower.on_tail(message); });
     if (is_sent && tail->to == archive_id) {
         world *surroundings = &w;
-        w.at(tail->last_arrival, [surroundings, message, from] { surroundings->store_of_frames->on_tail(message, from); });
+        w.at(tail->last_arrival, [surroundings, message, from] {
+            surroundings->store_of_frames->on_tail(message, from);
+        });
     }
     if (!is_sent) {
         uint64_t of = tail->session;
@@ -371,7 +388,8 @@ void node::on_ack(uint64_t of, const polarys_log_position &durable, uint64_t app
         }
         if (tail->slot != nullptr) {
             polarys_code code = polarys_slot_ack(tail->slot, &durable, applied, &err);
-            if (code != POLARYS_OK && code != POLARYS_LOG_PRUNED && code != POLARYS_SLOT_NOT_FOUND) {
+            if (code != POLARYS_OK && code != POLARYS_LOG_PRUNED &&
+                code != POLARYS_SLOT_NOT_FOUND) {
                 failed("note an acknowledgement", code);
             }
         }
@@ -400,7 +418,8 @@ void node::fetch_ask()
     uint64_t of = session;
     uint64_t highest = role.term;
     if (role.follows != id) {
-        w.call(id, role.follows, [from, of, highest](node &server) { server.on_copy_asked(from, of, highest); });
+        w.call(id, role.follows,
+               [from, of, highest](node &server) { server.on_copy_asked(from, of, highest); });
     }
 }
 
@@ -429,7 +448,8 @@ void node::on_copy_asked(int from, uint64_t of, uint64_t highest_term)
     };
     for (const std::string &folder : {std::string(""), std::string("wal/")}) {
         names.clear();
-        if (vfs_list_dir(sim_disk_vfs(disk), (place + "/" + folder).c_str(), add, &names, &err) != POLARYS_OK) {
+        if (vfs_list_dir(sim_disk_vfs(disk), (place + "/" + folder).c_str(), add, &names, &err) !=
+            POLARYS_OK) {
             continue;
         }
         for (const std::string &entry : names) {
@@ -463,8 +483,8 @@ void node::on_copy(uint64_t of, const copied_files &files)
         std::string path = place + "/" + file.first;
         size_t slash = path.rfind('/');
         if (code == POLARYS_OK) {
-            code = vfs_replace_file(vfs, path.substr(0, slash).c_str(), path.substr(slash + 1).c_str(),
-                                    slice_of(file.second), &err);
+            code = vfs_replace_file(vfs, path.substr(0, slash).c_str(),
+                                    path.substr(slash + 1).c_str(), slice_of(file.second), &err);
         }
     }
     for (const std::string &folder : {place + "/wal", place, std::string("/")}) {

@@ -32,7 +32,8 @@ node::node(world &surroundings, int number)
     snprintf(settings->node_name, sizeof(settings->node_name), "%s", name.c_str());
     polarys_error_clear(&err);
     const std::string key(64, '7');
-    if (vfs_replace_file(sim_disk_vfs(disk), "/", "master.key", slice_of(key), &err) != POLARYS_OK) {
+    if (vfs_replace_file(sim_disk_vfs(disk), "/", "master.key", slice_of(key), &err) !=
+        POLARYS_OK) {
         w.fail("no master key: " + std::string(err.message));
     }
 }
@@ -76,7 +77,8 @@ polarys_db_options node::options()
 bool node::role_write()
 {
     std::string text(1, role.kind);
-    for (uint64_t number : {role.dir, role.next_dir, static_cast<uint64_t>(role.follows), role.term}) {
+    for (uint64_t number :
+         {role.dir, role.next_dir, static_cast<uint64_t>(role.follows), role.term}) {
         text += " " + std::to_string(number);
     }
     polarys_code code = vfs_replace_file(sim_disk_vfs(disk), "/", "role", slice_of(text), &err);
@@ -91,8 +93,8 @@ void node::role_read()
     std::string text = file_read("/role");
     unsigned long long numbers[4] = {};
     role.kind = 'f';
-    if (sscanf(text.c_str(), "%c %llu %llu %llu %llu", &role.kind, &numbers[0], &numbers[1], &numbers[2],
-               &numbers[3]) != 5) {
+    if (sscanf(text.c_str(), "%c %llu %llu %llu %llu", &role.kind, &numbers[0], &numbers[1],
+               &numbers[2], &numbers[3]) != 5) {
         w.fail(name + " has no role");
     }
     role.dir = numbers[0];
@@ -183,6 +185,11 @@ bool node::db_open()
         version_seen = 0;
     }
     uint64_t version = polarys_db_durable_version(db);
+    polarys_log_position end;
+    polarys_log_position_get(db, &end);
+    w.trace("%s opens at version %llu, term %llu, %llu:%llu", name.c_str(),
+            (unsigned long long)version, (unsigned long long)polarys_db_term(db),
+            (unsigned long long)end.segment_id, (unsigned long long)end.offset);
     if (version < version_seen) {
         w.fail(name + " went back from version " + std::to_string(version_seen) + " to " +
                std::to_string(version));

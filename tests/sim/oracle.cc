@@ -19,8 +19,8 @@ void oracle::write_made(uint64_t id, uint64_t, uint64_t version)
 {
     auto found = versions.emplace(version, id);
     if (!found.second) {
-        w.fail("version " + std::to_string(version) + " was given to write " + std::to_string(found.first->second) +
-               " and to " + std::to_string(id));
+        w.fail("version " + std::to_string(version) + " was given to write " +
+               std::to_string(found.first->second) + " and to " + std::to_string(id));
     }
 }
 
@@ -52,8 +52,9 @@ void oracle::look(node &at, uint64_t key, uint64_t version)
     if (keys.count(first->id) == 0 || keys[first->id] != key) {
         w.fail(at.name + " shows what nobody wrote");
     } else if (given != versions.end() && given->second != first->id) {
-        w.fail(at.name + " shows write " + std::to_string(first->id) + " at version " + std::to_string(first->version) +
-               ", which is that of write " + std::to_string(given->second));
+        w.fail(at.name + " shows write " + std::to_string(first->id) + " at version " +
+               std::to_string(first->version) + ", which is that of write " +
+               std::to_string(given->second));
     }
 }
 
@@ -64,8 +65,9 @@ void oracle::stable_read(node &at, uint64_t key, uint64_t version, bool is_now)
     w.figures.add(is_now ? "stable reads of the primary" : "stable reads elsewhere");
     if (is_now && floor.version != 0 && (!shown || shown->version < floor.version)) {
         w.fail(at.name + ", the primary, shows at STABLE version " +
-               (shown ? std::to_string(shown->version) : std::string("none")) + " of key " + std::to_string(key) +
-               " after version " + std::to_string(floor.version) + " was acknowledged or read");
+               (shown ? std::to_string(shown->version) : std::string("none")) + " of key " +
+               std::to_string(key) + " after version " + std::to_string(floor.version) +
+               " was acknowledged or read");
     }
     if (!shown) {
         return;
@@ -87,9 +89,10 @@ void oracle::holds_all(node &at, const char *when)
                 return;
             }
             if (!found || found->version != write.second || found->id != write.first) {
-                w.fail(std::string(when) + ", " + at.name + " has lost write " + std::to_string(write.first) +
-                       ", version " + std::to_string(write.second) +
-                       (wanted == &acknowledged ? ", which a quorum acknowledged" : ", which was read at STABLE"));
+                w.fail(std::string(when) + ", " + at.name + " has lost write " +
+                       std::to_string(write.first) + ", version " + std::to_string(write.second) +
+                       (wanted == &acknowledged ? ", which a quorum acknowledged"
+                                                : ", which was read at STABLE"));
                 return;
             }
         }
@@ -103,16 +106,16 @@ void oracle::promoted(node &at)
 
 /* ---- at the end ---- */
 
-std::vector<std::string> oracle::frames_of(node &at, uint64_t segment_id)
+std::map<uint64_t, std::string> oracle::frames_of(node &at, uint64_t segment_id)
 {
     char file_name[VFS_NAME_MAX];
     wal_segment_name(segment_id, file_name);
     std::string bytes = at.file_read(at.dir() + "/wal/" + file_name);
-    std::vector<std::string> frames;
+    std::map<uint64_t, std::string> frames;
     if (bytes.size() < WAL_SEGMENT_HEADER_SIZE) {
         return frames;
     }
-    frames.push_back(bytes.substr(0, WAL_SEGMENT_HEADER_SIZE));
+    frames[0] = bytes.substr(0, WAL_SEGMENT_HEADER_SIZE);
     polarys_log_position end;
     polarys_log_position_get(at.db, &end);
     uint64_t limit = segment_id == end.segment_id ? end.offset : bytes.size();
@@ -123,7 +126,7 @@ std::vector<std::string> oracle::frames_of(node &at, uint64_t segment_id)
             offset + header.payload_size + WAL_FRAME_OVERHEAD > limit) {
             break;
         }
-        frames.push_back(bytes.substr(offset, header.payload_size + WAL_FRAME_OVERHEAD));
+        frames[offset] = bytes.substr(offset, header.payload_size + WAL_FRAME_OVERHEAD);
         offset += wal_frame_stored_size(header.payload_size);
     }
     return frames;
@@ -133,22 +136,21 @@ void oracle::same_segments(node &a, node &b)
 {
     polarys_log_position end;
     polarys_log_position_get(a.db, &end);
-    uint64_t first = std::max<uint64_t>(polarys_log_earliest_segment(a.db), polarys_log_earliest_segment(b.db));
+    uint64_t first =
+        std::max<uint64_t>(polarys_log_earliest_segment(a.db), polarys_log_earliest_segment(b.db));
     for (uint64_t id = first; first != 0 && id <= end.segment_id; id++) {
-        auto ours = frames_of(a, id);
         auto theirs = frames_of(b, id);
-        size_t common = std::min(ours.size(), theirs.size());
-        for (size_t i = 0; i < common; i++) {
+        for (const auto &ours : frames_of(a, id)) {
+            auto other = theirs.find(ours.first);
+            if (other == theirs.end()) {
+                continue; /* a copy begins in the middle, and behind the end may lie what never was of the log */
+            }
             w.figures.add("frames compared");
-            if (ours[i] != theirs[i]) {
-                w.fail(a.name + " and " + b.name + " differ in frame " + std::to_string(i) + " of segment " +
-                       std::to_string(id));
+            if (other->second != ours.second) {
+                w.fail(a.name + " and " + b.name + " differ at offset " +
+                       std::to_string(ours.first) + " of segment " + std::to_string(id));
                 return;
             }
-        }
-        if (id < end.segment_id && !ours.empty() && !theirs.empty() && common < std::max(ours.size(), theirs.size())) {
-            /* Past the end of a segment that has a successor may lie what was never of the log. */
-            w.figures.add("segments with bytes behind their end");
         }
     }
 }
@@ -163,7 +165,8 @@ void oracle::end(node &primary)
         }
         w.figures.add("contents compared");
         if (other->contents() != all) {
-            w.fail(other->name + " has other documents than " + primary.name + " at the same version");
+            w.fail(other->name + " has other documents than " + primary.name +
+                   " at the same version");
         }
         same_segments(primary, *other);
     }
@@ -175,7 +178,8 @@ void archive::tick()
 {
     world *surroundings = &w;
     node *primary = w.primary();
-    bool is_silent = w.now() - heard_at > 150 * ms;
+    bool is_silent = w.now() - heard_at > 150 * ms ||
+                     (w.is_healing && primary != nullptr && follows != primary->id);
     if (session == 0 || is_silent) {
         handshake_request request = {};
         request.from = archive_id;
@@ -184,9 +188,8 @@ void archive::tick()
         heard_at = w.now();
         ack_arrival = 0;
         follows = primary == nullptr ? follows : primary->id;
-        if (!parts.empty()) {
-            request.position = parts.back().end;
-        }
+        request.position = parts.empty() ? at : parts.back().end;
+        request.is_from_end = is_anew;
         w.call(archive_id, follows, [request](node &server) { server.on_handshake(request); });
     }
     w.at(w.now() + 20 * ms, [surroundings] { surroundings->store_of_frames->tick(); });
@@ -208,16 +211,19 @@ void archive::on_refused(uint64_t of, polarys_code code, uint64_t segment, uint6
     session = 0;
     if (code == POLARYS_LOG_PRUNED) {
         parts.clear();
+        is_anew = true;
         w.figures.add("archives begun anew");
     } else if (code == POLARYS_HISTORY_DIVERGED) {
         size_t before = parts.size();
-        while (!parts.empty() && (parts.back().segment_id > segment ||
-                                  (parts.back().segment_id == segment && parts.back().end.offset > offset))) {
+        while (!parts.empty() &&
+               (parts.back().segment_id > segment ||
+                (parts.back().segment_id == segment && parts.back().end.offset > offset))) {
             parts.pop_back();
         }
         if (parts.size() == before && !parts.empty()) {
             parts.pop_back();
         }
+        is_anew = parts.empty();
         w.figures.add("archives cut back");
     }
 }
@@ -238,7 +244,8 @@ void archive::on_tail(const tail_message &message, int from)
             return;
         }
         part stored = {taken.segment_id, taken.offset, taken.bytes, {}};
-        size_t tag_at = is_header ? size_t{WAL_HEADER_TAG_OFFSET} : taken.bytes.size() - POLARYS_LOG_TAG_SIZE;
+        size_t tag_at =
+            is_header ? size_t{WAL_HEADER_TAG_OFFSET} : taken.bytes.size() - POLARYS_LOG_TAG_SIZE;
         stored.end.segment_id = taken.segment_id;
         memcpy(stored.end.tag, &taken.bytes[tag_at], POLARYS_LOG_TAG_SIZE);
         stored.end.version = parts.empty() ? 0 : parts.back().end.version;
@@ -257,35 +264,40 @@ void archive::on_tail(const tail_message &message, int from)
         parts.push_back(stored);
         w.figures.add("frames archived");
     }
-    if (parts.empty()) {
-        return;
-    }
+    at = message.end;
+    is_anew = false;
     uint64_t of = session;
-    polarys_log_position durable = parts.back().end;
+    polarys_log_position durable = at;
     uint64_t term = message.term;
-    (void)w.stream(archive_id, from, &ack_arrival,
-                   [of, durable, term](node &server) { server.on_ack(of, durable, durable.version, term); });
+    (void)w.stream(archive_id, from, &ack_arrival, [of, durable, term](node &server) {
+        server.on_ack(of, durable, durable.version, term);
+    });
+}
+
+bool archive::is_together(node &primary) const
+{
+    return session != 0 && follows == primary.id &&
+           at.version == polarys_db_durable_version(primary.db);
 }
 
 void archive::compare(oracle &judge, node &primary)
 {
-    std::map<uint64_t, std::vector<std::string>> segments;
+    std::map<uint64_t, std::map<uint64_t, std::string>> segments;
     uint64_t earliest = polarys_log_earliest_segment(primary.db);
     for (const part &stored : parts) {
-        segments[stored.segment_id].push_back(stored.bytes);
-    }
-    for (const auto &segment : segments) {
-        if (segment.first < earliest) {
+        if (stored.segment_id < earliest) {
             continue;
         }
-        auto theirs = judge.frames_of(primary, segment.first);
-        for (size_t i = 0; i < segment.second.size(); i++) {
-            w.figures.add("archived frames compared");
-            if (i >= theirs.size() || theirs[i] != segment.second[i]) {
-                w.fail("the archive has another frame " + std::to_string(i) + " of segment " +
-                       std::to_string(segment.first) + " than " + primary.name);
-                return;
-            }
+        if (segments.count(stored.segment_id) == 0) {
+            segments[stored.segment_id] = judge.frames_of(primary, stored.segment_id);
+        }
+        const auto &theirs = segments[stored.segment_id];
+        auto other = theirs.find(stored.offset);
+        w.figures.add("archived frames compared");
+        if (other == theirs.end() || other->second != stored.bytes) {
+            w.fail("the archive has another frame at offset " + std::to_string(stored.offset) +
+                   " of segment " + std::to_string(stored.segment_id) + " than " + primary.name);
+            return;
         }
     }
 }

@@ -36,7 +36,8 @@ class oracle {
     };
     void holds_all(node &at, const char *when);
     void same_segments(node &a, node &b);
-    std::vector<std::string> frames_of(node &at, uint64_t segment_id);
+    /* By offset; the header of the segment is at 0. */
+    std::map<uint64_t, std::string> frames_of(node &at, uint64_t segment_id);
 
     friend class archive;
     world &w;
@@ -44,8 +45,8 @@ class oracle {
     std::map<uint64_t, uint64_t> keys;         /* of writes */
     std::map<uint64_t, uint64_t> versions;     /* id of the write that has it */
     std::map<uint64_t, uint64_t> acknowledged; /* id: version */
-    std::map<uint64_t, kept> newest;           /* by key: acknowledged by a quorum, or read as stable */
-    std::map<uint64_t, uint64_t> stable_seen;  /* id: version, of what was read as stable */
+    std::map<uint64_t, kept> newest; /* by key: acknowledged by a quorum, or read as stable */
+    std::map<uint64_t, uint64_t> stable_seen; /* id: version, of what was read as stable */
 };
 
 /* Stores what it is sent, and reads nothing of it: `polarys archive`. */
@@ -58,6 +59,8 @@ class archive {
     void on_accepted(uint64_t session);
     void on_refused(uint64_t session, polarys_code code, uint64_t segment, uint64_t offset);
     void on_tail(const tail_message &message, int from);
+    /* Whether it follows the primary and has all. */
+    bool is_together(node &primary) const;
     void compare(oracle &judge, node &primary);
 
   private:
@@ -72,6 +75,8 @@ class archive {
     uint64_t heard_at = 0;
     uint64_t ack_arrival = 0;
     int follows = 0;
+    polarys_log_position at = {}; /* what the last message ended at */
+    bool is_anew = false;
     std::vector<part> parts;
 };
 

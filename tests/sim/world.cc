@@ -64,12 +64,13 @@ void world::at(uint64_t time, std::function<void()> what)
 /* A node that is busy takes it up when it is done, in the order of arrival. */
 void world::deliver(int to, uint64_t time, std::function<void(node &)> what)
 {
-    at(time, [this, to, what] {
+    at(time, [this, to, time, what] {
         node &target = *nodes[static_cast<size_t>(to)];
         if (!target.is_up()) {
             return;
         }
-        if (target.busy_until > now()) {
+        /* By the time it was due: the engine's own waits may have moved the clock beyond it. */
+        if (target.busy_until > time) {
             deliver(to, target.busy_until, what);
             return;
         }
@@ -195,6 +196,31 @@ void world::links_cut()
     }
 }
 
+/* Everywhere at once; the primary is cut off when it comes back, and another one is promoted. */
+void world::power_cut()
+{
+    node *last = primary();
+    figures.add("power cuts of the whole group");
+    uint64_t until = now() + 300 * ms;
+    for (const auto &each : nodes) {
+        if (each->is_up()) {
+            each->stop(true);
+        }
+        if (last != nullptr && each.get() != last) {
+            cut_until[last->id][each->id] = until;
+            cut_until[each->id][last->id] = until;
+        }
+    }
+    for (const auto &each : nodes) {
+        each->start();
+    }
+    node &next = *nodes[below(node_count)];
+    at(now() + (10 + below(30)) * ms, [&next] {
+        next.promotion_begin();
+        next.settle();
+    });
+}
+
 void world::nemesis()
 {
     if (is_healing) {
@@ -202,7 +228,12 @@ void world::nemesis()
     }
     node &victim = *nodes[below(node_count)];
     node *now_primary = primary();
-    switch (below(10)) {
+    switch (below(11)) {
+    case 10:
+        if (chance(3)) {
+            power_cut();
+        }
+        break;
     case 0:
     case 1:
         if (victim.is_up() && !sim_disk_is_dead(victim.disk)) {
@@ -231,8 +262,8 @@ void world::nemesis()
         victim.settle();
         break;
     default:
-        if ((victim.is_primary() || victim.is_fenced()) && now_primary != nullptr && &victim != now_primary &&
-            victim.has_store() && victim.busy_until <= now()) {
+        if ((victim.is_primary() || victim.is_fenced()) && now_primary != nullptr &&
+            &victim != now_primary && victim.has_store() && victim.busy_until <= now()) {
             victim.demote(now_primary->id);
         }
         break;
@@ -250,7 +281,9 @@ void world::clients()
 {
     for (const auto &each : nodes) {
         bool is_free = each->is_up() && each->busy_until <= now();
-        if (is_free && each->is_primary() && chance(2)) {
+        bool may_write =
+            !is_healing || now() < healing_begin + 500 * ms; /* then it has to come to rest */
+        if (is_free && may_write && each->is_primary() && chance(2)) {
             each->write(!chance(4));
             each->settle();
         }
@@ -278,10 +311,16 @@ void world::heal()
         candidate.settle();
     }
     for (const auto &each : nodes) {
+        /* Whoever has more than all others, and was fenced, has to follow before it can be promoted. */
+        bool is_stuck = best == nullptr && now() > healing_begin + 1000 * ms && each->is_fenced();
+        if (is_stuck && each->has_store() && each->busy_until <= now()) {
+            each->demote((each->id + 1) % node_count);
+        }
         bool is_other = each.get() != best && each->has_store() && each->busy_until <= now();
         if (best != nullptr && is_other && (each->is_primary() || each->is_fenced())) {
             each->demote(best->id);
-        } else if (best != nullptr && !each->has_store() && each->role.follows != best->id && each->is_up()) {
+        } else if (best != nullptr && !each->has_store() && each->role.follows != best->id &&
+                   each->is_up()) {
             each->stop(false);
             each->start_following(best->id);
         }
@@ -298,7 +337,7 @@ bool world::is_together()
             return false;
         }
     }
-    return true;
+    return store_of_frames->is_together(*best);
 }
 
 void world::run()
@@ -326,16 +365,27 @@ void world::run()
         sim_disk_crash_at(each->disk, sim_disk_is_dead(each->disk) ? 1 : 0);
         each->slow_until = 0;
     }
-    uint64_t healing = now();
+    healing_begin = now();
     trace("healing");
     bool is_whole = false;
-    while (violation.empty() && !is_whole && now() - healing < healing_max) {
+    while (violation.empty() && !is_whole && now() - healing_begin < healing_max) {
         heal();
         run_until(now() + 20 * ms);
-        is_whole = now() - healing > 100 * ms && is_together();
+        is_whole = now() - healing_begin > 100 * ms && is_together();
     }
     if (violation.empty() && !is_whole) {
-        fail("the group does not come together again");
+        node *best = primary();
+        std::string where =
+            best == nullptr ? "nobody is the primary" : best->name + " is the primary";
+        for (const auto &each : nodes) {
+            where +=
+                ", " + each->name +
+                (each->has_store() ? " at " + std::to_string(polarys_db_durable_version(each->db))
+                                   : " without a store");
+        }
+        where +=
+            best != nullptr && store_of_frames->is_together(*best) ? "" : ", the archive is behind";
+        fail("the group does not come together again: " + where);
     }
     if (violation.empty()) {
         judge->end(*primary());

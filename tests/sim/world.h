@@ -29,7 +29,7 @@ enum class plant {
     none,
     ack_before_sync,    /* a replica acknowledges what it has not synced */
     skipped_term_check, /* nobody looks at terms: neither who is followed nor who follows */
-    dropped_frame,      /* a replica acknowledges a frame that it did not take in */
+    dropped_frame,      /* a frame does not get to the replica, and those behind it do */
     no_seal,            /* promoted without sealing the terms before */
     no_catch_up,        /* promoted without what the most advanced has */
     counted_archive,    /* the archive's acknowledgements count as a member's */
@@ -122,6 +122,7 @@ class world {
     uint64_t delay();
     void nemesis();
     void links_cut();
+    void power_cut();
     void clients();
     void heal();
     bool is_together();
@@ -132,6 +133,7 @@ class world {
     uint64_t loss_one_in;
     uint64_t delay_max;
     uint64_t next_promotion = 0;
+    uint64_t healing_begin = 0;
 };
 
 } // namespace group_sim
