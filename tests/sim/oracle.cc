@@ -39,6 +39,9 @@ void oracle::look(node &at, uint64_t key, uint64_t version)
     if (w.planted == plant::torn_commit && at.is_following() && first && w.chance(50)) {
         second = std::nullopt;
     }
+    if (sim_disk_is_dead(at.disk)) {
+        return; /* it lost its power meanwhile: this was no answer */
+    }
     w.figures.add("reads of whole commits");
     if (first.has_value() != second.has_value() ||
         (first && (first->version != second->version || first->id != second->id))) {
@@ -62,6 +65,9 @@ void oracle::stable_read(node &at, uint64_t key, uint64_t version, bool is_now)
 {
     auto shown = at.get("a" + std::to_string(key), version);
     const kept &floor = newest[key];
+    if (sim_disk_is_dead(at.disk)) {
+        return;
+    }
     w.figures.add(is_now ? "stable reads of the primary" : "stable reads elsewhere");
     if (is_now && floor.version != 0 && (!shown || shown->version < floor.version)) {
         w.fail(at.name + ", the primary, shows at STABLE version " +
